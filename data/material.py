@@ -1,0 +1,33 @@
+"""Reads the authored material under `data/material/`: words, exercises, code, services, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_FOLDER = Path(__file__).parent / "material"
+
+
+@cache
+def load_material(name: str) -> Any:
+    """The parsed file `data/material/<name>.yaml`; it is the package's own and not checked again.
+
+    Args:
+        name: the file's stem.
+    """
+    return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def choose_language(material: Mapping[str, object], lang: str) -> str:
+    """The language to use of a mapping by language: the one asked for, else English."""
+    return lang if lang in material else "en"
+
+
+def load_pool(name: str, lang: str) -> Sequence[str]:
+    """A pool of words of `words.yaml`, in a language or else in English."""
+    pool: Mapping[str, list[str]] = load_material("words")[name]
+    return pool[choose_language(pool, lang)]

@@ -1,0 +1,71 @@
+"""Makes the tools of a service, a user's query, one valid call and its result, from `apis.yaml`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from stillwatch.data.material import load_material
+from stillwatch.data.values import Value, draw_value, draw_values
+
+
+def make_api(rng: Random, lang: str) -> dict[str, object]:
+    """One service with three to six tools.
+
+    Args:
+        rng: the only chance used.
+        lang: without effect; services speak English.
+    """
+    del lang
+    entry = rng.choice(load_material("apis"))
+    spell = rng.choice((str, _spell_camel, lambda name: f"{entry['prefix']}_{name}"))
+    chosen = rng.sample(sorted(entry["tools"]), rng.randint(3, min(6, len(entry["tools"]))))
+    called = rng.choice([name for name in sorted(entry["tools"]) if "ask" in entry["tools"][name]])
+    if called not in chosen:
+        chosen[rng.randrange(len(chosen))] = called
+    tools = [_describe(spell(name), entry["tools"][name]) for name in chosen]
+    asked = entry["tools"][called]
+    arguments = draw_values({name.rstrip("?"): spec for name, spec in asked["args"].items()}, rng)
+    result = draw_values(asked["gives"], rng)
+    call = {"name": spell(called), "arguments": arguments}
+    return {
+        "service": f"{draw_value('company', rng)} {entry['service']}",
+        "tools": tools,
+        "tools_json": json.dumps(tools, ensure_ascii=False, indent=rng.choice((None, 2))),
+        "call_json": json.dumps(call, ensure_ascii=False),
+        "result_json": json.dumps(result, ensure_ascii=False),
+        "query": rng.choice(asked["ask"]).format(**arguments),
+    }
+
+
+def _describe(name: str, tool: Mapping[str, Any]) -> dict[str, object]:
+    arguments: Mapping[str, str] = tool["args"]
+    return {
+        "name": name,
+        "description": tool["about"],
+        "parameters": {
+            "type": "object",
+            "properties": {key.rstrip("?"): _schema(spec) for key, spec in arguments.items()},
+            "required": [key for key in arguments if not key.endswith("?")],
+        },
+    }
+
+
+def _schema(spec: str) -> dict[str, Value | list[str]]:
+    kind, _, rest = spec.partition(" ")
+    if kind == "one":
+        return {"type": "string", "enum": [option.strip() for option in rest.split("|")]}
+    if kind == "date":
+        return {"type": "string", "format": "date"}
+    return {
+        "type": {"int": "integer", "float": "number", "money": "number", "bool": "boolean"}.get(
+            kind, "string"
+        )
+    }
+
+
+def _spell_camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(part.title() for part in others)
