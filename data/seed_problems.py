@@ -69,7 +69,8 @@ def show_number(value: Number) -> str:
 
 @cache
 def _load_problems() -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    return load_material("problems")
+    problems: Mapping[str, Sequence[Mapping[str, Any]]] = load_material("problems")
+    return problems
 
 
 def _ramble(
