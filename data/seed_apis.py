@@ -28,7 +28,8 @@ def make_api(rng: Random, lang: str) -> dict[str, object]:
     tools = [_describe(spell(name), entry["tools"][name]) for name in chosen]
     asked = entry["tools"][called]
     arguments = draw_values({name.rstrip("?"): spec for name, spec in asked["args"].items()}, rng)
-    result = draw_values(asked["gives"], rng)
+    drawn = draw_values(asked["gives"], rng)
+    result = {name: arguments.get(name, value) for name, value in drawn.items()}
     call = {"name": spell(called), "arguments": arguments}
     return {
         "service": f"{draw_value('company', rng)} {entry['service']}",
@@ -36,7 +37,7 @@ def make_api(rng: Random, lang: str) -> dict[str, object]:
         "tools_json": json.dumps(tools, ensure_ascii=False, indent=rng.choice((None, 2))),
         "call_json": json.dumps(call, ensure_ascii=False),
         "result_json": json.dumps(result, ensure_ascii=False),
-        "query": rng.choice(asked["ask"]).format(**arguments),
+        "query": rng.choice(asked["ask"]).format(**{name: _say(value) for name, value in arguments.items()}),
     }
 
 
@@ -64,6 +65,10 @@ def _schema(spec: str) -> dict[str, Value | list[str]]:
             kind, "string"
         )
     }
+
+
+def _say(value: Value) -> Value:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _spell_camel(name: str) -> str:
