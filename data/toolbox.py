@@ -1,0 +1,80 @@
+"""Reads the tools that a request offers and the calls an assistant made, in every dialect's shape.
+
+Arguments and schemas become JSON text, not understood here; a tool of unknown type is kept by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stillwatch.data.errors import InputError, kind_of
+from stillwatch.data.fields import compact_json, read_list, read_name, read_object, read_text
+from stillwatch.data.limits import Limits
+from stillwatch.data.records import Tool, ToolCall
+
+
+def read_tools(body: Mapping[str, object], limits: Limits) -> tuple[Tool, ...]:
+    """The tools of a request: `tools`, then the legacy `functions`.
+
+    Raises:
+        InputError: a tool that is no object, has no name, or too many of them.
+    """
+    tools = []
+    for key in ("tools", "functions"):
+        for index, item in enumerate(read_list(body.get(key), key, limits.max_tools)):
+            tools.append(_read_tool(item, f"{key}.{index}", limits))
+    return tuple(tools)
+
+
+def _read_tool(item: object, field: str, limits: Limits) -> Tool:
+    tool, field = _unwrap(read_object(item, field), field)
+    name = tool.get("name", tool.get("type"))
+    schema = next((key for key in ("parameters", "input_schema", "format") if tool.get(key) is not None), "")
+    return Tool(
+        name=read_name(name, f"{field}.name"),
+        description=read_text(tool.get("description") or "", f"{field}.description"),
+        parameters=compact_json(tool.get(schema), f"{field}.{schema}", limits),
+    )
+
+
+def read_calls(message: Mapping[str, Any], field: str, limits: Limits) -> list[ToolCall]:
+    """The calls of an assistant's message: `tool_calls`, then the legacy `function_call`.
+
+    Raises:
+        InputError: a call that is no object, has no name, or too many of them.
+    """
+    calls = [
+        read_call(item, f"{field}.tool_calls.{index}", limits)
+        for index, item in enumerate(
+            read_list(message.get("tool_calls"), f"{field}.tool_calls", limits.max_tools)
+        )
+    ]
+    if message.get("function_call") is not None:
+        calls.append(read_call(message["function_call"], f"{field}.function_call", limits))
+    return calls
+
+
+def read_call(item: object, field: str, limits: Limits) -> ToolCall:
+    """One call, from an object with `name` and `arguments` (or `input`), wrapped or flat.
+
+    Raises:
+        InputError: no object, or no name.
+    """
+    call, field = _unwrap(read_object(item, field), field)
+    given = "arguments" if call.get("arguments") is not None else "input"
+    return ToolCall(
+        name=read_name(call.get("name"), f"{field}.name"),
+        arguments=compact_json(call.get(given), f"{field}.{given}", limits),
+    )
+
+
+def _unwrap(item: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:
+    """The object under `function` or `custom`, where the dialect wraps it so."""
+    for wrapper in ("function", "custom"):
+        inner = item.get(wrapper)
+        if inner is not None:
+            if not isinstance(inner, dict):
+                raise InputError(f"{field}.{wrapper}", kind_of(inner), "send an object")
+            return inner, f"{field}.{wrapper}"
+    return item, field
