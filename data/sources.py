@@ -1,0 +1,97 @@
+"""Where labelled records come from: the embedded generator, the authored requests, or files.
+
+Every source gives the same records for the same arguments. Records are thinned by a seeded draw, source by source,
+never by taking the head of a file: heads are sorted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from stillwatch.data.authored import load_authored
+from stillwatch.data.dialects import dump_labelled
+from stillwatch.data.errors import SourceError
+from stillwatch.data.generator import generate
+from stillwatch.data.labels import Label, Visibility
+from stillwatch.data.licences import is_permissive
+from stillwatch.data.reading import read_labelled
+from stillwatch.data.records import LabelledRequest
+
+SourceKind = Literal["generated", "authored", "files"]
+
+
+def load_source(
+    kind: SourceKind,
+    *,
+    seed: int,
+    path: Path | None = None,
+    num_requests: int = 4000,
+    max_per_source: int | None = None,
+    permissive_only: bool = False,
+) -> list[LabelledRequest]:
+    """The records of one source.
+
+    Args:
+        kind: `generated`, `authored` or `files`.
+        seed: of the generator and of the draw.
+        path: for `files`, a file or a folder of them.
+        num_requests: for `generated`, how many.
+        max_per_source: at most this many of each `source` field.
+        permissive_only: leave out rows whose licence is not permissive.
+
+    Raises:
+        SourceError: the path is missing, or nothing is left.
+        InputError: a file holds a bad row; `file:line`, field and remedy.
+    """
+    if kind == "generated":
+        records = list(islice(generate(num_requests=num_requests, seed=seed), num_requests))
+    elif kind == "authored":
+        records = load_authored()
+    else:
+        if path is None or not path.exists():
+            raise SourceError(
+                f"sources: {path} is not there; name an existing file or folder with --set sources.N.path=..."
+            )
+        records = read_labelled(path)
+    if permissive_only:
+        records = [record for record in records if is_permissive(record.license)]
+    if max_per_source is not None:
+        records = thin(records, max_per_source, seed)
+    if not records:
+        raise SourceError(
+            f"sources: {kind} gives no record that is allowed here; check path and permissive_only"
+        )
+    return records
+
+
+def thin(records: Sequence[LabelledRequest], max_per_source: int, seed: int) -> list[LabelledRequest]:
+    """At most `max_per_source` records of each source, by a seeded draw that keeps their order."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        groups[record.source].append(index)
+    kept: list[int] = []
+    for source, indices in groups.items():
+        rng = random.Random(f"{seed}/{source}")
+        kept += indices if len(indices) <= max_per_source else rng.sample(indices, max_per_source)
+    return [records[index] for index in sorted(kept)]
+
+
+def select_request_visible(records: Iterable[LabelledRequest]) -> list[LabelledRequest]:
+    """The records that request-level work may use: extraction that one request shows, benign and ambiguous ones."""
+    return [r for r in records if r.label is not Label.EXTRACTION or r.visibility is Visibility.REQUEST]
+
+
+def digest_records(records: Iterable[LabelledRequest]) -> str:
+    """SHA-256 over the records in their order: the name of a dataset in a run."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps(dump_labelled(record), ensure_ascii=False, sort_keys=True).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()

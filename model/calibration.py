@@ -1,0 +1,64 @@
+"""From a raw logit to a probability and an action. The numbers are fitted in training and sealed in the bundle."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Action(StrEnum):
+    """What a verdict asks of the gateway; never more than advice."""
+
+    ALLOW = "allow"
+    REVIEW = "review"
+    FLAG = "flag"
+
+
+class Calibration(BaseModel):
+    """Platt scaling and the thresholds of a bundle (Platt, 1999).
+
+    The probability is that of extraction at even odds (`prior`): families of either label weigh the same in the
+    fit. At a gateway where one request in a thousand is harvested, the thresholds decide, not the probability.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slope: float = Field(gt=0.0)
+    """Factor on the raw logit; positive, so that the order of requests never changes."""
+    intercept: float
+    review_logit: float
+    """Calibrated logit from which on a request is for review."""
+    flag_logit: float
+    """Calibrated logit from which on a request is flagged."""
+    review_fpr: float = Field(gt=0.0, lt=1.0)
+    """Share of held-out benign requests that the review threshold was set to let through to review."""
+    flag_fpr: float = Field(gt=0.0, lt=1.0)
+    num_benign: int = Field(ge=1)
+    """Held-out benign requests behind the thresholds."""
+    num_extraction: int = Field(ge=1)
+    prior: float = 0.5
+
+    @model_validator(mode="after")
+    def _flag_is_stricter(self) -> Calibration:
+        if self.flag_logit < self.review_logit:
+            raise ValueError("flag_logit must not be below review_logit")
+        return self
+
+    def calibrate(self, logit: float) -> float:
+        """The calibrated logit of a raw one."""
+        return self.slope * logit + self.intercept
+
+    def decide(self, calibrated: float) -> Action:
+        """The action for a calibrated logit."""
+        if calibrated >= self.flag_logit:
+            return Action.FLAG
+        return Action.REVIEW if calibrated >= self.review_logit else Action.ALLOW
+
+
+def sigmoid(logit: float) -> float:
+    """Probability of a logit, without overflow at either end."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    return math.exp(logit) / (1.0 + math.exp(logit))

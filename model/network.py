@@ -1,0 +1,184 @@
+"""The classifier in torch: any Hugging Face encoder, mean pooling, an extraction head and a technique head.
+
+The heads read single windows; a request's windows are pooled by the smooth maximum of `model/pooling.py`. Saved and
+loaded with `save_pretrained` and `from_pretrained` as safetensors. No code here assumes BERT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from stillwatch.data.errors import EncoderError
+from stillwatch.data.labels import TECHNIQUES
+
+NO_TECHNIQUE = -100
+"""Technique index of a benign request: the technique loss skips it."""
+
+
+class RequestClassifierConfig(PretrainedConfig):
+    """Configuration: the encoder's own configuration beside that of the heads."""
+
+    model_type = "stillwatch"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        head_dropout: float = 0.1,
+        technique_weight: float = 0.3,
+        label_smoothing: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        """Take the encoder's configuration as a plain dictionary, so that it is saved inside ours."""
+        self.encoder = encoder or {}
+        self.head_dropout = head_dropout
+        self.technique_weight = technique_weight
+        self.label_smoothing = label_smoothing
+        super().__init__(**kwargs)
+
+
+@dataclass
+class RequestScores(ModelOutput):
+    """Loss (when labels were given) and `logits` of shape (requests, 1 + techniques), extraction first."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class RequestClassifier(PreTrainedModel):
+    """Scores requests given as windows of tokens."""
+
+    config_class = RequestClassifierConfig
+    base_model_prefix = "encoder"
+    # Any encoder may stand inside, so the attention it supports is its own affair.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: RequestClassifierConfig) -> None:
+        """Build with random weights; `from_encoder` starts from a pretrained encoder."""
+        super().__init__(config)
+        encoder = dict(config.encoder)
+        encoder_config = AutoConfig.for_model(encoder.pop("model_type"), **encoder)
+        self.encoder = AutoModel.from_config(encoder_config, attn_implementation=config._attn_implementation or "sdpa")
+        width = encoder_config.hidden_size
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.extraction_head = nn.Linear(width, 1)
+        self.technique_head = nn.Linear(width, len(TECHNIQUES))
+        self.post_init()
+
+    @classmethod
+    def from_encoder(cls, folder: Path, attention: str = "sdpa", **config: Any) -> RequestClassifier:
+        """A classifier with fresh heads on the pretrained encoder in `folder`.
+
+        Args:
+            folder: a Hugging Face model folder; remote code is never run.
+            attention: implementation of attention, `sdpa` or `eager`.
+            config: fields of `RequestClassifierConfig`.
+
+        Raises:
+            EncoderError: the folder holds no encoder that transformers can load.
+        """
+        try:
+            encoder = AutoModel.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise EncoderError(
+                f"model.encoder: {folder.name} is not a Hugging Face encoder with safetensors weights; "
+                "name another folder or model id"
+            ) from error
+        classifier = cls(
+            RequestClassifierConfig(encoder=encoder.config.to_dict(), attn_implementation=attention, **config)
+        )
+        classifier.encoder.load_state_dict(encoder.state_dict(), strict=False)
+        return classifier
+
+    def forward_windows(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Score windows.
+
+        Args:
+            input_ids: token ids, shape (windows, tokens).
+            attention_mask: 1 for tokens, 0 for padding, same shape.
+
+        Returns:
+            Extraction logits of shape (windows,) and technique logits of shape (windows, techniques).
+        """
+        pooled = self.dropout(self.embed_windows(input_ids, attention_mask))
+        return self.extraction_head(pooled).squeeze(-1), self.technique_head(pooled)
+
+    def embed_windows(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The encoder's output averaged over a window's tokens, shape (windows, width)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        techniques: Tensor | None = None,
+    ) -> RequestScores:
+        """Score requests, and compute the loss when labels are given.
+
+        Args:
+            input_ids: token ids, shape (requests, windows, tokens), empty windows all padding.
+            attention_mask: same shape.
+            labels: 1 for extraction, 0 for benign, shape (requests,).
+            techniques: index of the technique or `NO_TECHNIQUE`, shape (requests,).
+        """
+        present = attention_mask.any(-1)
+        extraction, technique = self.forward_windows(input_ids[present], attention_mask[present])
+        logits = pool_windows(extraction.float(), technique.float(), present)
+        loss = None if labels is None else self._loss(logits, labels, techniques)
+        return RequestScores(loss=loss, logits=logits)
+
+    def _loss(self, logits: Tensor, labels: Tensor, techniques: Tensor | None) -> Tensor:
+        smoothing = self.config.label_smoothing
+        target = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+        loss = functional.binary_cross_entropy_with_logits(logits[:, 0], target)
+        if techniques is not None and bool((techniques != NO_TECHNIQUE).any()):
+            technique_loss = functional.cross_entropy(logits[:, 1:], techniques, ignore_index=NO_TECHNIQUE)
+            loss = loss + self.config.technique_weight * technique_loss
+        return loss
+
+    def freeze_layers(self, num_layers: int) -> None:
+        """Freeze the embeddings and the lowest `num_layers` layers; negative freezes nothing.
+
+        Raises:
+            EncoderError: the encoder has fewer layers, or keeps them under another name than `layer(s)`.
+        """
+        if num_layers < 0:
+            return
+        stacks = [m for m in self.encoder.modules() if isinstance(m, nn.ModuleList) and len(m) >= num_layers]
+        layers = max(stacks, key=len, default=None)
+        if layers is None:
+            raise EncoderError(f"model.freeze_layers: the encoder has fewer than {num_layers} layers; lower it")
+        above = {id(p) for layer in list(layers)[num_layers:] for p in layer.parameters()}
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad_(id(parameter) in above)
+
+
+def pool_windows(extraction: Tensor, techniques: Tensor, present: Tensor) -> Tensor:
+    """Pool windows to requests; see `model/pooling.py`.
+
+    Args:
+        extraction: logits of the windows that are there, shape (windows,).
+        techniques: shape (windows, techniques).
+        present: which windows are there, shape (requests, windows).
+
+    Returns:
+        Logits of shape (requests, 1 + techniques).
+    """
+    scores = torch.full(present.shape, -torch.inf, dtype=extraction.dtype, device=extraction.device)
+    scores[present] = extraction
+    weights = torch.softmax(scores, dim=1)[present]
+    rows = present.nonzero()[:, 0]
+    weighted = torch.cat([extraction.unsqueeze(1), techniques], dim=1) * weights.unsqueeze(1)
+    pooled = torch.zeros(present.shape[0], weighted.shape[1], dtype=weighted.dtype, device=weighted.device)
+    return pooled.index_add(0, rows, weighted)

@@ -1,0 +1,34 @@
+"""From the logits of a request's windows to the logits of the request: a smooth maximum.
+
+A request is as suspicious as its most suspicious window, but no single window decides alone: each window is
+weighted by the softmax of its own extraction logit (self-attentive pooling in multiple-instance learning, after
+Ilse, Tomczak and Welling, ICML 2018). One window pools to itself, so short requests are untouched, and repeating
+a window changes nothing. The torch twin of this function stands in `model/network.py`; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+def pool_windows(extraction: FloatArray, techniques: FloatArray) -> tuple[float, FloatArray]:
+    """Pool one request's windows.
+
+    Args:
+        extraction: extraction logits, shape (windows,).
+        techniques: technique logits, shape (windows, techniques).
+
+    Returns:
+        The request's extraction logit, and its technique logits of shape (techniques,).
+    """
+    weights = softmax(extraction)
+    return float(weights @ extraction), weights @ techniques
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Softmax along the last axis, in float32."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)

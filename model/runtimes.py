@@ -1,0 +1,79 @@
+"""What runs the network: one protocol, an onnxruntime behind it here and torch in `model/torch_runtime.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from stillwatch.data.errors import BundleError
+from stillwatch.model.pooling import FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+class Runtime(Protocol):
+    """Scores windows of tokens. Implementations are thread-safe and keep no state between calls."""
+
+    @property
+    def name(self) -> str:
+        """Name and precision, such as `onnxruntime-int8`."""
+        ...
+
+    @property
+    def max_batch(self) -> int:
+        """How many windows one call should hold."""
+        ...
+
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Score windows.
+
+        Args:
+            input_ids: token ids, shape (windows, tokens).
+            attention_mask: 1 for tokens and 0 for padding, same shape.
+
+        Returns:
+            Extraction logits of shape (windows,) and technique logits of shape (windows, techniques).
+        """
+        ...
+
+
+class OnnxRuntime:
+    """The portable runtime of serving.
+
+    One window a call: int8 activations are scaled over the whole batch, so only a window on its own gets the same
+    score every time, whatever came with it.
+    """
+
+    def __init__(self, path: Path, *, num_threads: int = 1) -> None:
+        """Open an ONNX model.
+
+        Args:
+            path: the model file.
+            num_threads: threads inside one call.
+
+        Raises:
+            BundleError: onnxruntime cannot read the file.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except (OSError, RuntimeError, ValueError) as error:  # onnxruntime's own errors are RuntimeErrors
+            raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
+        self.name = "onnxruntime-int8" if "int8" in path.name else "onnxruntime-fp32"
+        self.max_batch = 1
+
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Score windows; see `Runtime.run`."""
+        extraction, techniques = self._session.run(
+            ["extraction", "techniques"], {"input_ids": input_ids, "attention_mask": attention_mask}
+        )
+        return np.asarray(extraction, np.float32), np.asarray(techniques, np.float32)

@@ -1,0 +1,126 @@
+"""The scorer: a request in, a verdict out. The same function in evaluation and at the gateway.
+
+Loads once, then only reads: any number of threads may score with one scorer. It opens no network connection, and
+does not import torch unless asked for the torch runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from stillwatch.data.dialects import parse_request
+from stillwatch.data.errors import BundleError
+from stillwatch.data.labels import TECHNIQUES
+from stillwatch.data.records import Request
+from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
+from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.model.logits import RequestLogits, compute_logits
+from stillwatch.model.pooling import softmax
+from stillwatch.model.runtimes import OnnxRuntime, Runtime
+from stillwatch.model.verdict import Coverage, Reason, Verdict
+from stillwatch.model.windows import Windower, Windows
+
+PROBE_TOLERANCE = 0.25
+"""Largest difference of a probe's logit. Processors without VNNI round int8 otherwise, by about a tenth of this."""
+
+RuntimeName = Literal["onnxruntime", "torch"]
+
+
+class Scorer:
+    """Scores requests with one bundle."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        """Check that this machine computes what the exporter computed; that warms the runtime up, too.
+
+        Raises:
+            BundleError: a probe's score differs.
+        """
+        self.bundle = bundle
+        self.runtime = runtime
+        self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
+        for number, probe in enumerate(bundle.probes):
+            extraction, _ = runtime.run(*probe_ids(probe))
+            if not abs(float(extraction[0]) - probe.extraction) <= PROBE_TOLERANCE:
+                raise BundleError(
+                    f"probes.{number}: {runtime.name} on this machine is {abs(float(extraction[0]) - probe.extraction):.2f} "
+                    "away from the exported logit; use the torch runtime here, or export the bundle on such a machine"
+                )
+
+    @classmethod
+    def load(
+        cls, folder: str | Path | None = None, *, runtime: RuntimeName = "onnxruntime", num_threads: int = 1
+    ) -> Scorer:
+        """Load a bundle.
+
+        Args:
+            folder: the bundle; the default bundle that ships with the package when left out.
+            runtime: `onnxruntime`, or `torch` for bundles that carry a torch network.
+            num_threads: threads inside one call of onnxruntime.
+
+        Raises:
+            BundleError: the bundle is incomplete, changed, of another format, or lacks the runtime's model.
+        """
+        bundle = load_bundle(Path(folder) if folder is not None else DEFAULT_BUNDLE)
+        if runtime == "onnxruntime":
+            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads))
+        if runtime != "torch":
+            raise BundleError("runtime: unknown name; use onnxruntime or torch")
+        if bundle.torch_folder is None:
+            raise BundleError("torch: this bundle carries no torch network; use the onnxruntime runtime")
+        from stillwatch.model.torch_runtime import TorchRuntime
+
+        return cls(bundle, TorchRuntime.load(bundle.torch_folder))
+
+    def score(self, request: Request | Mapping[str, object]) -> Verdict:
+        """The verdict on one request.
+
+        Args:
+            request: a `Request`, or a body as an OpenAI or Anthropic client sends it.
+
+        Raises:
+            InputError: the body is not a request; which field, what is wrong, what to do.
+        """
+        return self.score_many([request])[0]
+
+    def score_many(
+        self,
+        requests: Iterable[Request | Mapping[str, object]],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Verdict]:
+        """Verdicts on many requests, in order; the same ones that `score` would give.
+
+        Args:
+            requests: as for `score`.
+            on_progress: called with the number of windows done since the last call.
+        """
+        parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
+        windows = [self._windower.cut(request) for request in parsed]
+        logits = compute_logits(self.runtime, windows, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
+        return [self._judge(*each) for each in zip(parsed, windows, logits, strict=True)]
+
+    def count_windows(self, requests: Sequence[Request]) -> int:
+        """How many windows the requests make: the unit of `on_progress`."""
+        return sum(len(self._windower.cut(request).ids) for request in requests)
+
+    def _judge(self, request: Request, windows: Windows, logits: RequestLogits) -> Verdict:
+        calibration = self.bundle.calibration
+        calibrated = calibration.calibrate(logits.extraction)
+        techniques = dict(zip(TECHNIQUES, map(float, softmax(logits.techniques)), strict=True))
+        action = calibration.decide(calibrated)
+        reasons: list[Reason] = []
+        if action is not Action.ALLOW:
+            reasons.append(Reason.FLAG_THRESHOLD if action is Action.FLAG else Reason.REVIEW_THRESHOLD)
+            reasons += [Reason(f"technique_{t}") for t, p in techniques.items() if p >= 0.5]
+        return Verdict(
+            id=request.id,
+            probability=sigmoid(calibrated),
+            logit=calibrated,
+            techniques={t.value: p for t, p in techniques.items()},
+            action=action,
+            reasons=tuple(reasons),
+            coverage=Coverage(windows.num_characters, windows.num_tokens, len(windows.ids), logits.top_window),
+            model_version=self.bundle.version,
+        )

@@ -1,0 +1,22 @@
+"""The serving room: the scorer's public face. Imports no torch, no mlflow and nothing of training."""
+
+from stillwatch.data.errors import BundleError, InputError, StillwatchError
+from stillwatch.data.records import Message, Request, Tool, ToolCall
+from stillwatch.model.calibration import Action
+from stillwatch.model.scorer import Scorer
+from stillwatch.model.verdict import Coverage, Reason, Verdict
+
+__all__ = [
+    "Action",
+    "BundleError",
+    "Coverage",
+    "InputError",
+    "Message",
+    "Reason",
+    "Request",
+    "Scorer",
+    "StillwatchError",
+    "Tool",
+    "ToolCall",
+    "Verdict",
+]

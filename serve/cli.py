@@ -1,0 +1,79 @@
+"""The `stillwatch` command: finds the commands of each folder by entry point, and turns errors into one line.
+
+Commands are loaded when they are called, so that serving never imports training and `--help` is quick.
+Exit codes: 0 done; 2 wrong usage; 65 bad input; 66 missing input; 69 tracking store; 70 bad export; 78 bad
+configuration; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points, version
+
+import click
+
+from stillwatch.data.errors import StillwatchError
+
+GROUP = "stillwatch.commands"
+
+SUMMARIES = {
+    "data": "Build and describe datasets.",
+    "evaluate": "Measure a bundle on labelled requests.",
+    "promote": "Give a registered version an alias.",
+    "runs": "Look at tracked runs and registered versions.",
+    "score": "Score requests: JSONL in, verdicts out.",
+    "train": "Train, evaluate, bundle and register a classifier.",
+}
+"""What `--help` says of each command, without importing it."""
+
+
+class InstalledCommands(click.Group):
+    """A group whose commands are the installed entry points."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all installed commands."""
+        return sorted(entry.name for entry in entry_points(group=GROUP))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command; a missing library is told with the extra that brings it."""
+        for entry in entry_points(group=GROUP, name=cmd_name):
+            try:
+                command = entry.load()
+            except ModuleNotFoundError as error:
+                raise click.ClickException(
+                    f"{cmd_name}: the library {error.name} is not installed; pip install 'stillwatch[train]'"
+                ) from error
+            if isinstance(command, click.Command):
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("stillwatch"))
+def commands() -> None:
+    """Stillwatch recognises requests that harvest a model's answers as training data for another model."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except StillwatchError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; Python would complain while it shuts down
+        sys.exit(141)

@@ -1,0 +1,110 @@
+"""`stillwatch score`: requests in, verdicts out, a line each and in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stillwatch.data.dialects import parse_request
+from stillwatch.data.errors import InputError
+from stillwatch.data.reading import Row, iter_rows
+from stillwatch.data.records import Request
+from stillwatch.model.scorer import RuntimeName, Scorer
+from stillwatch.model.verdict import Verdict
+
+CHUNK = 64
+"""Requests that are read before their verdicts are written; a pipe sees its answers after at most so many."""
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, allow_dash=True), default="-")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle folder; the shipped one when left out.")
+@click.option("--runtime", type=click.Choice(["onnxruntime", "torch"]), default="onnxruntime", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one request.")
+@click.option(
+    "--skip-bad",
+    is_flag=True,
+    help="Report bad lines on standard error and go on; the exit code is 65 all the same.",
+)
+@click.option("--table", is_flag=True, help="A table to read instead of JSON lines.")
+def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int, skip_bad: bool, table: bool) -> None:
+    """Score the requests in SOURCE: JSONL, gzip or Parquet; `-` or nothing reads a pipe.
+
+    A line is an OpenAI chat-completions body, an Anthropic Messages body, or a row of our own; its `id` comes back
+    with the verdict. Each verdict is one JSON line, in the order of the requests.
+    """
+    scorer = Scorer.load(bundle, runtime=runtime, num_threads=threads)
+    num_bad = 0
+
+    def readable() -> Iterator[Request]:
+        nonlocal num_bad
+        for row in iter_rows(None if str(source) == "-" else source):
+            try:
+                yield _parse(row, source)
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                num_bad += 1
+                click.echo(f"Skipped: {error}", err=True)
+
+    verdicts: list[Verdict] = []
+    requests = readable()
+    # A bad line ends the run, but not before the lines above it have their verdicts.
+    while chunk := _take(requests, CHUNK):
+        found, failure = chunk
+        for verdict in scorer.score_many(found):
+            if table:
+                verdicts.append(verdict)
+            else:
+                click.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
+        if failure is not None:
+            raise failure
+    if table:
+        Console().print(verdict_table(verdicts))
+    if num_bad:
+        raise InputError(
+            "input", f"{num_bad} bad line{'s' * (num_bad > 1)} skipped", "mend them; the others are scored"
+        )
+
+
+def verdict_table(verdicts: list[Verdict]) -> Table:
+    """Verdicts as a table for people."""
+    table = Table(title=f"{len(verdicts)} verdicts by {verdicts[0].model_version}" if verdicts else "No requests")
+    for column in ("request", "probability", "action", "most probable technique", "reasons", "read"):
+        table.add_column(column, justify="right" if column == "probability" else "left", overflow="fold")
+    colours = {"allow": "green", "review": "yellow", "flag": "red"}
+    for verdict in verdicts:
+        technique, share = max(verdict.techniques.items(), key=lambda each: each[1])
+        table.add_row(
+            verdict.id or "-",
+            f"{verdict.probability:.3f}",
+            f"[{colours[verdict.action]}]{verdict.action}[/]",
+            f"{technique} {share:.0%}" if verdict.action != "allow" else "",
+            "\n".join(verdict.reasons),
+            f"{verdict.coverage.characters:,} characters, {verdict.coverage.windows} windows",
+        )
+    return table
+
+
+def _take(requests: Iterator[Request], limit: int) -> tuple[list[Request], InputError | None] | None:
+    taken: list[Request] = []
+    try:
+        taken.extend(islice(requests, limit))
+    except InputError as error:
+        return taken, error
+    return (taken, None) if taken else None
+
+
+def _parse(row: Row, source: Path) -> Request:
+    if isinstance(row.value, InputError):
+        raise row.value
+    try:
+        return parse_request(row.value)
+    except InputError as error:
+        raise error.at(f"{source}:{row.line}") from error

@@ -1,0 +1,82 @@
+"""From a fitted classifier to a sealed bundle: export, calibration, probes, model card, torch weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.bundle import (
+    CALIBRATION,
+    FORMAT_VERSION,
+    MODEL_CARD,
+    ONNX_MODEL,
+    TOKENIZER,
+    TORCH_FOLDER,
+    Bundle,
+    Manifest,
+    seal_bundle,
+    write_probes,
+)
+from stillwatch.model.calibration import Calibration
+from stillwatch.model.render import RENDERING_VERSION
+from stillwatch.train.config import ModelConfig
+from stillwatch.train.export import Parity, Window, export_int8, make_probes
+from stillwatch.train.fit import Fitted
+
+
+def build_bundle(
+    fitted: Fitted,
+    folder: Path,
+    *,
+    name: str,
+    model: ModelConfig,
+    calibration: Calibration,
+    windows: Sequence[Window],
+    card: str,
+    trained: dict[str, str],
+) -> tuple[Bundle, Parity]:
+    """Write and seal a bundle; `folder` is replaced only when the whole of it was built and checked.
+
+    Args:
+        fitted: the classifier.
+        folder: where the bundle goes.
+        name: of the bundle.
+        model: the classifier's configuration.
+        calibration: fitted on scores of held-out families.
+        windows: real windows, for the parity check and the probes.
+        card: the model card, Markdown.
+        trained: where it came from, for the manifest.
+
+    Raises:
+        ExportError: the int8 export does not agree with the classifier.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        draft = Path(scratch) / "bundle"
+        draft.mkdir()
+        parity = export_int8(fitted.model, draft / ONNX_MODEL, windows)
+        write_probes(draft, make_probes(draft / ONNX_MODEL, windows))
+        shutil.copyfile(fitted.tokenizer_file, draft / TOKENIZER)
+        (draft / CALIBRATION).write_text(calibration.model_dump_json(indent=2) + "\n", "utf-8")
+        (draft / MODEL_CARD).write_text(card, "utf-8")
+        fitted.model.save_pretrained(draft / TORCH_FOLDER, safe_serialization=True)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            name=name,
+            rendering_version=RENDERING_VERSION,
+            max_tokens=model.max_tokens,
+            overlap_tokens=model.overlap_tokens,
+            pad_id=fitted.pad_id,
+            techniques=tuple(TECHNIQUES),
+            encoder=model.encoder,
+            trained=trained,
+            files={},
+        )
+        seal_bundle(draft, manifest)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.replace(folder)
+    return seal_bundle(folder, manifest), parity

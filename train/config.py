@@ -1,0 +1,250 @@
+"""The typed configuration of a training run, read from YAML in `configs/` and overridden from the command line.
+
+Every wrong key, type or value is refused at once, with the rule in the message. A run records its configuration
+whole, so that `stillwatch train --config` on the logged file repeats it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stillwatch.data.errors import ConfigError, kind_of
+from stillwatch.model.encoder import DEFAULT_ENCODER
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SourceConfig(_Config):
+    """Where records come from, and how many are taken."""
+
+    kind: Literal["generated", "authored", "files"]
+    """`generated`: the embedded families; `authored`: the requests shipped with the project; `files`: `path`."""
+    path: Path | None = None
+    """For `files`: a labelled JSONL, gzip or Parquet file, or a folder of them, relative to the working folder."""
+    num_requests: Count = 4000
+    """For `generated`: how many requests."""
+    role: Literal["rotate", "train"] = "rotate"
+    """`rotate`: its families take turns in being held out. `train`: it is only ever trained on."""
+    max_per_source: Count | None = None
+    """At most this many training records of one source (a seeded draw); test rows are never thinned."""
+    permissive_only: bool = False
+    """Leave out rows whose licence is not permissive: needed for a bundle that is given away."""
+
+    @model_validator(mode="after")
+    def _path_belongs_to_files(self) -> SourceConfig:
+        if (self.kind == "files") != (self.path is not None):
+            raise ValueError("path is needed for kind files, and for no other kind")
+        return self
+
+
+class SplitConfig(_Config):
+    """How families are held out."""
+
+    num_folds: Annotated[int, Field(ge=2, le=50)] = 5
+    """Into how many groups the families are dealt; each is the test group once."""
+    run_folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Which of them are run; all when left out."""
+    validation_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2
+    """Share of the remaining families that early stopping and calibration look at."""
+
+    @model_validator(mode="after")
+    def _folds_exist(self) -> SplitConfig:
+        if self.run_folds is not None and (
+            not self.run_folds
+            or max(self.run_folds) >= self.num_folds
+            or len(set(self.run_folds)) < len(self.run_folds)
+        ):
+            raise ValueError(f"run_folds must name different folds from 0 to {self.num_folds - 1}")
+        return self
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds that are run."""
+        return self.run_folds if self.run_folds is not None else tuple(range(self.num_folds))
+
+
+class ModelConfig(_Config):
+    """The classifier."""
+
+    encoder: str = DEFAULT_ENCODER
+    """A folder or a Hugging Face model id; any encoder."""
+    revision: str | None = None
+    """Commit of the model id; the default encoder brings its own."""
+    max_tokens: Annotated[int, Field(ge=32, le=8192)] = 256
+    """Tokens in a window, special tokens included."""
+    overlap_tokens: Annotated[int, Field(ge=0)] = 24
+    """Tokens read twice where a window ends inside a message."""
+    freeze_layers: Annotated[int, Field(ge=-1)] = 3
+    """Embeddings and this many lower layers stay as they are; 0 freezes the embeddings alone, -1 nothing."""
+    head_dropout: Share = 0.1
+    encoder_dropout: Share = 0.0
+    """Dropout inside the encoder; 0 trains more than twice as fast on a CPU with eager attention."""
+    attention: Literal["sdpa", "eager"] = "eager"
+    technique_weight: Annotated[float, Field(ge=0.0)] = 0.3
+    """Weight of the technique loss beside the extraction loss."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> ModelConfig:
+        if self.overlap_tokens * 4 > self.max_tokens:
+            raise ValueError("overlap_tokens must be at most a quarter of max_tokens")
+        return self
+
+
+class FitConfig(_Config):
+    """One fit of the classifier."""
+
+    epochs: Count = 3
+    """Upper bound; early stopping on held-out families ends sooner."""
+    requests_per_epoch: Count | None = None
+    """Draws in an epoch; the number of training records when left out."""
+    train_windows: Count = 2
+    """Windows of a long request read at a training step: first and last, others drawn anew each epoch."""
+    batch_size: Count = 16
+    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
+    head_learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    warmup_share: Share = 0.1
+    evaluations_per_epoch: Count = 2
+    patience: Count = 3
+    """Evaluations without a better held-out result before the fit stops."""
+    max_validation_requests: Count = 1000
+    """Validation records that are read at each evaluation, dealt evenly over families."""
+    family_balance: Share = 0.5
+    """0 draws records evenly, 1 draws families evenly; labels are always drawn evenly."""
+    bf16: bool = True
+    num_threads: Count | None = None
+    """Torch threads; torch decides when left out."""
+
+
+class EvaluateConfig(_Config):
+    """What is measured, beside what."""
+
+    baselines: tuple[Literal["tfidf", "frozen_encoder"], ...] = ("tfidf", "frozen_encoder")
+    bootstrap_replicates: Annotated[int, Field(ge=100)] = 500
+    batch_size: Count = 32
+    """Windows scored at once."""
+
+
+class BundleConfig(_Config):
+    """What passes from training to serving."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "stillwatch"
+    train_on: Literal["all", "fold"] = "all"
+    """`all`: one more fit on every family, for as long as the folds took. `fold`: the model of the first fold."""
+    review_fpr: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """Share of held-out benign requests at or above the `review` threshold."""
+    flag_fpr: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.001
+    """The same for `flag`."""
+
+    @model_validator(mode="after")
+    def _flag_is_stricter(self) -> BundleConfig:
+        if self.flag_fpr > self.review_fpr:
+            raise ValueError("flag_fpr must not be above review_fpr")
+        return self
+
+
+class TrackingConfig(_Config):
+    """Where the run is recorded. The server is named by MLFLOW_TRACKING_URI and nothing else."""
+
+    experiment: str = "stillwatch"
+    register_as: str | None = "stillwatch"
+    """Registered model that gets the new version; none when null."""
+    alias: str = "challenger"
+
+
+class TrainConfig(_Config):
+    """A whole run, in the order of the pipeline."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    fit: FitConfig = FitConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    bundle: BundleConfig = BundleConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainConfig:
+    """Read a YAML file and apply overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: `key.subkey=value` pairs; list items by number (`sources.0.path=rows.jsonl`), values are YAML.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: no such file; the configurations that come with Stillwatch are in configs/"
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not readable as YAML in UTF-8; mend the file") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: {kind_of(raw)} at the top; a mapping of keys is needed")
+    for override in overrides:
+        _override(raw, override)
+    return parse_config(TrainConfig, raw, str(path))
+
+
+def parse_config(cls: type[C], raw: object, where: str) -> C:
+    """Validate a mapping, with pydantic's findings told as `where: key: rule; what was found`.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or has a wrong value.
+    """
+    try:
+        return cls.model_validate(raw)
+    except ValidationError as error:
+        lines = [
+            f"{where}: {'.'.join(map(str, e['loc'])) or 'top level'}: {_rule(e['type'], e['msg'])}"
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _rule(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "unknown key; remove it or check its spelling"
+    if kind == "missing":
+        return "missing; add it"
+    return message.removeprefix("Value error, ")
+
+
+def _override(raw: dict[str, object], override: str) -> None:
+    key, sep, value = override.partition("=")
+    if not sep or not key:
+        raise ConfigError(f"override: no `=` in a pair of {len(override)} characters; write key.subkey=value")
+    *parents, last = key.split(".")
+    node: object = raw
+    for part in parents:
+        if isinstance(node, dict):
+            node = node.setdefault(part, {})
+        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            raise ConfigError(f"override {key}: there is nothing under {part}; check the path")
+    parsed = yaml.safe_load(value)
+    if isinstance(node, dict):
+        node[last] = parsed
+    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = parsed
+    else:
+        raise ConfigError(f"override {key}: there is nothing to set under {last}; check the path")

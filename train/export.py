@@ -1,0 +1,159 @@
+"""From the torch classifier to int8 ONNX, with a parity check that refuses a bad export.
+
+The graph scores windows; pooling over a request's windows stays in `model/pooling.py`, where both runtimes use it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from stillwatch.data.errors import ExportError
+from stillwatch.model.bundle import Probe
+from stillwatch.model.network import RequestClassifier
+from stillwatch.model.runtimes import OnnxRuntime
+from stillwatch.model.torch_runtime import TorchRuntime
+
+OPSET = 18
+MAX_MEAN_DIFFERENCE = 0.25
+MIN_RANK_CORRELATION = 0.99
+
+Window = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How an export agrees with the network it came from, on real windows.
+
+    Attributes:
+        num_windows: windows compared.
+        mean_difference: mean absolute difference of extraction logits.
+        max_difference: the largest.
+        rank_correlation: Spearman's, between the two sets of logits.
+    """
+
+    num_windows: int
+    mean_difference: float
+    max_difference: float
+    rank_correlation: float
+
+
+class _Windows(nn.Module):
+    """The exported signature: ids and mask in, two named logits out."""
+
+    def __init__(self, model: RequestClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.forward_windows(input_ids, attention_mask)
+
+
+def export_int8(model: RequestClassifier, path: Path, windows: Sequence[Window]) -> Parity:
+    """Write the int8 model and compare it with the network.
+
+    Args:
+        model: the classifier.
+        path: the file to write.
+        windows: real windows to compare on, at least 20 for a meaningful rank correlation.
+
+    Raises:
+        ExportError: the export does not agree; nothing is left at `path`.
+    """
+    model = model.eval().cpu()
+    with TemporaryDirectory() as folder:
+        exported, prepared = Path(folder) / "model.onnx", Path(folder) / "prepared.onnx"
+        _export(model, exported, windows[0])
+        _quiet(quant_pre_process, exported, prepared, skip_symbolic_shape=True)
+        _quiet(
+            quantize_dynamic,
+            prepared,
+            path,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gather"],
+        )
+    parity = compare(model, path, windows)
+    # `not (a <= b)` also refuses a NaN.
+    if not (parity.mean_difference <= MAX_MEAN_DIFFERENCE and parity.rank_correlation >= MIN_RANK_CORRELATION):
+        path.unlink()
+        raise ExportError(
+            f"int8 export: mean logit difference {parity.mean_difference:.3f} (limit {MAX_MEAN_DIFFERENCE}), rank "
+            f"correlation {parity.rank_correlation:.4f} (limit {MIN_RANK_CORRELATION}) over {parity.num_windows} "
+            "windows; nothing was written. Train longer or with more label smoothing, so that the logits do not "
+            "hang on rounding"
+        )
+    return parity
+
+
+def compare(model: RequestClassifier, path: Path, windows: Sequence[Window]) -> Parity:
+    """Compare an ONNX file with the network, a window at a time, as serving runs it."""
+    reference, exported = TorchRuntime(model), OnnxRuntime(path, num_threads=2)
+    expected, found = (np.array([_score(r, w) for w in windows]) for r in (reference, exported))
+    difference = np.abs(expected - found)
+    return Parity(
+        len(windows),
+        float(difference.mean()),
+        float(difference.max()),
+        float(spearmanr(expected, found).statistic),
+    )
+
+
+def make_probes(
+    path: Path, windows: Sequence[Window], *, num_probes: int = 3, max_tokens: int = 64
+) -> tuple[Probe, ...]:
+    """A few short windows with the logits that this export gives them here."""
+    runtime = OnnxRuntime(path)
+    short = [window for window in windows if len(window) <= max_tokens] or [min(windows, key=len)]
+    return tuple(Probe(ids=window, extraction=_score(runtime, window)) for window in short[:num_probes])
+
+
+def _score(runtime: OnnxRuntime | TorchRuntime, window: Window) -> float:
+    ids = np.array([window], np.int64)
+    return float(runtime.run(ids, np.ones_like(ids))[0][0])
+
+
+def _export(model: RequestClassifier, path: Path, window: Window) -> None:
+    ids = torch.tensor([window, window])
+    dims = {0: torch.export.Dim("windows", max=4096), 1: torch.export.Dim("tokens", min=2, max=8192)}
+    _quiet(
+        torch.onnx.export,
+        _Windows(model),
+        (ids, torch.ones_like(ids)),
+        str(path),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["extraction", "techniques"],
+        dynamic_shapes={"input_ids": dims, "attention_mask": dims},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+        external_data=False,
+    )
+    graph = onnx.load(str(path))
+    del graph.graph.value_info[:]  # the exporter's inner shapes contradict those that the quantiser infers
+    onnx.checker.check_model(graph)
+    onnx.save(graph, str(path))
+
+
+def _quiet(function: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """Call an exporter without its progress chatter; its errors still come through."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            function(*args, **kwargs)
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,39 @@
+"""The plots of a run: which curves and slices go on which page of the tracking store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stillwatch.data.labels import Label
+from stillwatch.data.records import LabelledRequest
+from stillwatch.train.plots import family_bars, precision_recall, reliability, roc_log, score_histograms
+from stillwatch.train.results import Results
+from stillwatch.train.rotation import SYSTEM, FoldResult
+from stillwatch.train.summary import FPRS
+from stillwatch.train.tables import NAMES
+
+
+def draw_figures(
+    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], results: Results
+) -> dict[str, Figure]:
+    """Figures by the path under which a run keeps them, all over the test records of every fold."""
+    indices = [i for result in fold_results for i in result.fold.test]
+    decided = np.array([records[i].label is not Label.AMBIGUOUS for i in indices])
+    labels = np.array([int(records[i].is_extraction) for i in indices])[decided]
+    scores = {
+        name: np.concatenate([result.scores[name] for result in fold_results])[decided] for name in results.systems
+    }
+    curves = {NAMES.get(name, name): (labels, values) for name, values in scores.items()}
+    ours = scores[SYSTEM]
+    thresholds = {f"{fpr:.1%} FPR": results.first.at(fpr).threshold for fpr in FPRS}
+    strict = [r for r in results.slices["family"] if r.is_extraction and r.fpr == FPRS[0]]
+    return {
+        "plots/roc.png": roc_log(curves),
+        "plots/precision_recall.png": precision_recall(curves),
+        "plots/reliability.png": reliability(labels, 1 / (1 + np.exp(-ours))),
+        "plots/score_histograms.png": score_histograms(labels, ours, thresholds),
+        "plots/families.png": family_bars(strict),
+    }

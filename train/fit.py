@@ -1,0 +1,204 @@
+"""One fit: records in, a classifier out, stopped early on families that it has not seen.
+
+Runs unchanged on a CPU, on a GPU and under `torchrun`. Checkpoints allow an interrupted fit to go on where it was.
+It never looks at test families, and never validates on random rows: those measure memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging as transformers_logging
+
+from stillwatch.data.records import LabelledRequest
+from stillwatch.model.encoder import resolve_encoder
+from stillwatch.model.network import RequestClassifier
+from stillwatch.model.windows import WindowConfig, Windower
+from stillwatch.train.config import FitConfig, ModelConfig
+from stillwatch.train.examples import Examples, FamilySampler, WindowCollator, cut_windows
+from stillwatch.train.metrics import auroc
+from stillwatch.train.trainer import RequestTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a fit leaves behind.
+
+    Attributes:
+        model: the classifier at its best evaluation (at the end, where nothing was held out).
+        windower: cuts requests as it was trained.
+        tokenizer_file: the encoder's `tokenizer.json`.
+        pad_id: token id of padding.
+        best_epoch: epochs trained at that point, in fractions.
+        family_auroc: best held-out result, or None.
+    """
+
+    model: RequestClassifier
+    windower: Windower
+    tokenizer_file: Path
+    pad_id: int
+    best_epoch: float
+    family_auroc: float | None
+
+
+def fit(
+    train: Sequence[LabelledRequest],
+    validation: Sequence[LabelledRequest],
+    *,
+    model: ModelConfig,
+    config: FitConfig,
+    seed: int,
+    folder: Path,
+    epochs: float | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    resume: bool = False,
+) -> Fitted:
+    """Fit a classifier.
+
+    Args:
+        train: records to learn from; ambiguous ones must not be among them.
+        validation: records of other families; empty to train for `epochs` without a stop.
+        model: the classifier's configuration.
+        config: the fit's configuration.
+        seed: of weights, draws and windows.
+        folder: where checkpoints go.
+        epochs: instead of `config.epochs`; may be a fraction.
+        callbacks: more Trainer callbacks, such as a logger of steps.
+        resume: go on from the last checkpoint in `folder`, if there is one.
+    """
+    set_seed(seed)
+    transformers_logging.disable_progress_bar()
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
+    encoder = resolve_encoder(model.encoder, model.revision)
+    network = _build_network(encoder, model)
+    tokenizer_file = encoder / "tokenizer.json"
+    windower = Windower.load(tokenizer_file, WindowConfig(model.max_tokens, model.overlap_tokens))
+    pad_id = pad_token_id(network, tokenizer_file)
+    examples = Examples(train, cut_windows(windower, train), config.train_windows)
+    held_out = draw_evenly(validation, config.max_validation_requests, seed)
+    num_draws = config.requests_per_epoch or len(train)
+    steps = max(1, num_draws // config.batch_size // config.evaluations_per_epoch)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=epochs if epochs is not None else config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_steps=config.warmup_share,
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=config.bf16,
+        seed=seed,
+        logging_steps=max(1, steps // 10),
+        eval_strategy="steps" if held_out else "no",
+        eval_steps=steps,
+        save_strategy="steps",
+        save_steps=steps,
+        save_total_limit=1,
+        load_best_model_at_end=bool(held_out),
+        metric_for_best_model="family_auroc" if held_out else None,
+        greater_is_better=True if held_out else None,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to=[],
+        disable_tqdm=False,
+    )
+    trainer = RequestTrainer(
+        model=network,
+        args=arguments,
+        data_collator=WindowCollator(pad_id),
+        train_dataset=examples,
+        eval_dataset=Examples(held_out, cut_windows(windower, held_out), config.train_windows) if held_out else None,
+        compute_metrics=_HeldOut(held_out),
+        callbacks=[*callbacks, *([EarlyStoppingCallback(config.patience)] if held_out else [])],
+        sampler=FamilySampler(
+            examples,
+            num_draws=num_draws,
+            family_balance=config.family_balance,
+            batch_size=config.batch_size,
+            seed=seed,
+        ),
+        head_learning_rate=config.head_learning_rate,
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None)
+    best = trainer.state.best_metric
+    best_step = trainer.state.best_global_step or trainer.state.global_step
+    steps_per_epoch = max(1.0, trainer.state.global_step / (trainer.state.epoch or 1.0))
+    return Fitted(
+        network,
+        windower,
+        tokenizer_file,
+        pad_id,
+        best_step / steps_per_epoch,
+        None if best is None else float(best),
+    )
+
+
+def _build_network(encoder: Path, model: ModelConfig) -> RequestClassifier:
+    network = RequestClassifier.from_encoder(
+        encoder,
+        attention=model.attention,
+        head_dropout=model.head_dropout,
+        technique_weight=model.technique_weight,
+        label_smoothing=model.label_smoothing,
+    )
+    for module in network.encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = model.encoder_dropout
+    network.freeze_layers(model.freeze_layers)
+    return network
+
+
+def pad_token_id(network: RequestClassifier, tokenizer_file: Path) -> int:
+    """The padding id of the encoder's configuration, or of its tokenizer where that has none."""
+    configured = network.encoder.config.pad_token_id
+    if configured is not None:
+        return int(configured)
+    padding = Tokenizer.from_file(str(tokenizer_file)).padding
+    return int(padding["pad_id"]) if padding else 0
+
+
+def draw_evenly(records: Sequence[LabelledRequest], limit: int, seed: int) -> list[LabelledRequest]:
+    """At most `limit` records, dealt family by family in a seeded order, so that no family crowds out another."""
+    if len(records) <= limit:
+        return list(records)
+    rng = np.random.default_rng(seed)
+    families: dict[tuple[bool, str], list[LabelledRequest]] = defaultdict(list)
+    for index in rng.permutation(len(records)):
+        record = records[index]
+        families[record.is_extraction, record.family].append(record)
+    dealt: list[LabelledRequest] = []
+    while len(dealt) < limit:
+        dealt += [rows.pop() for rows in families.values() if rows]
+    return dealt[:limit]
+
+
+class _HeldOut:
+    """Mean over held-out extraction families of the AUROC against all held-out benign records."""
+
+    def __init__(self, records: Sequence[LabelledRequest]) -> None:
+        self._labels: NDArray[np.int64] = np.array([int(r.is_extraction) for r in records])
+        self._families = np.array([r.family for r in records])
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        scores = np.asarray(prediction.predictions)[:, 0]
+        benign = self._labels == 0
+        extraction = sorted(set(self._families[~benign]))
+        if not extraction or not benign.any():
+            return {"family_auroc": float("nan")}
+        per_family = [
+            auroc(self._labels[chosen], scores[chosen])
+            for chosen in (benign | ((self._families == family) & ~benign) for family in extraction)
+        ]
+        return {"family_auroc": float(np.mean(per_family)), "auroc": auroc(self._labels, scores)}

@@ -1,0 +1,288 @@
+"""The whole run, in order: load, split, fit and score each fold, measure, fit the final model, bundle, register.
+
+This page is the table of contents of training; each step stands in a module of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from rich.console import Console
+from transformers import TrainerCallback
+
+from stillwatch.data.duplicates import near_duplicates
+from stillwatch.data.errors import ConfigError
+from stillwatch.data.labels import Label
+from stillwatch.data.records import LabelledRequest
+from stillwatch.data.sources import digest_records, load_source, select_request_visible
+from stillwatch.data.splits import Fold, rotate_families
+from stillwatch.model.bundle import Bundle
+from stillwatch.model.calibration import Calibration
+from stillwatch.model.render import render_text
+from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
+from stillwatch.train.bundling import build_bundle
+from stillwatch.train.calibrate import fit_calibration
+from stillwatch.train.callbacks import StepLogger
+from stillwatch.train.card import write_card
+from stillwatch.train.config import TrainConfig
+from stillwatch.train.figures import draw_figures
+from stillwatch.train.fit import Fitted, draw_evenly, fit
+from stillwatch.train.ledger import VersionRecord
+from stillwatch.train.provenance import describe_provenance
+from stillwatch.train.results import Results, measure
+from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
+from stillwatch.train.tracking import Tracker
+
+NUM_PARITY_REQUESTS = 64
+"""Requests whose first windows the export is compared on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run leaves behind: its results, its bundle, and where MLflow keeps both."""
+
+    results: Results
+    bundle: Bundle
+    run_id: str
+    page: str | None
+    version: VersionRecord | None
+
+
+def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool = False) -> Outcome:
+    """Run everything that a configuration says.
+
+    Args:
+        config: of the run.
+        folder: where checkpoints, results and the bundle go.
+        console: for what a person reads on the way.
+        resume: go on where an interrupted run in the same folder was.
+
+    Raises:
+        StillwatchError: a source, a split, the export or the tracking store is at fault; the message tells how.
+    """
+    records, fixed_sources = load_records(config)
+    console.print(describe_records(records))
+    folds = plan_folds(records, fixed_sources, config, console)
+    with Tracker.open(config.tracking.experiment, config.name) as tracker:
+        provenance = describe_provenance(seed=config.seed)
+        digest = digest_records(records)
+        tracker.set_tags({**provenance, "dataset.digest": digest})
+        tracker.log_params(config.model_dump(mode="json"))
+        tracker.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
+        fold_results = [
+            _track_fold(records, fold, config, baselines, folder, tracker, resume)
+            for baselines in [build_baselines(config)]
+            for fold in folds
+        ]
+        results = measure_folds(records, fold_results, config)
+        for path, figure in draw_figures(records, fold_results, results).items():
+            tracker.log_figure(figure, path)
+        tracker.log_metrics(results.first.to_metrics("test"))
+        tracker.log_json(results.to_json(), "results.json")
+        results.write(folder / "results.json")
+        calibration = calibrate(records, fold_results, config)
+        final, learnt_from = choose_final(records, fold_results, config, folder, tracker, resume)
+        trained = {
+            "config": config.name,
+            "dataset_digest": digest,
+            "seed": str(config.seed),
+            "run": tracker.run_id,
+            **{key: value for key, value in provenance.items() if key.startswith(("git.", "version."))},
+        }
+        bundle, parity = build_bundle(
+            final,
+            folder / "bundle",
+            name=config.bundle.name,
+            model=config.model,
+            calibration=calibration,
+            windows=[
+                final.windower.cut(r.request).ids[0] for r in draw_evenly(learnt_from, NUM_PARITY_REQUESTS, config.seed)
+            ],
+            card=write_card(config, learnt_from, results, calibration),
+            trained=trained,
+        )
+        tracker.log_metrics(
+            {
+                "export/mean_difference": parity.mean_difference,
+                "export/rank_correlation": parity.rank_correlation,
+            }
+        )
+        tracker.log_folder(bundle.folder, "bundle")
+        version = None
+        if config.tracking.register_as is not None:
+            version = tracker.register(
+                config.tracking.register_as,
+                "bundle",
+                aliases=[config.tracking.alias],
+                tags={"bundle": bundle.version, "dataset.digest": digest},
+            )
+        return Outcome(results, bundle, tracker.run_id, tracker.page, version)
+
+
+def follow(config: TrainConfig, *, folder: Path, resume: bool = False) -> None:
+    """What the other processes of a distributed run do: take their share of every fit, and nothing else."""
+    records, fixed_sources = load_records(config)
+    folds = plan_folds(records, fixed_sources, config, Console(quiet=True))
+    fitted = [fit_fold(records, fold, config, folder, resume=resume) for fold in folds]
+    if config.bundle.train_on == "all":
+        fit_all(records, fitted, config, folder, resume=resume)
+
+
+def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[str]]:
+    """The request-visible records of every source, and the `source` fields that are only ever trained on.
+
+    Raises:
+        ConfigError: two sources give the same record id, or the same `source` once to train and once to rotate.
+    """
+    records: list[LabelledRequest] = []
+    roles: dict[str, str] = {}
+    for source in config.sources:
+        loaded = load_source(
+            source.kind,
+            seed=config.seed,
+            path=source.path,
+            num_requests=source.num_requests,
+            max_per_source=source.max_per_source,
+            permissive_only=source.permissive_only,
+        )
+        for name in {record.source for record in loaded}:
+            if roles.setdefault(name, source.role) != source.role:
+                raise ConfigError(f"sources: {name} stands under two roles; give it one")
+        records += select_request_visible(loaded)
+    repeated = [name for name, count in Counter(r.id for r in records).items() if count > 1]
+    if repeated:
+        raise ConfigError(f"sources: {len(repeated)} record ids come from more than one source; name each source once")
+    return records, frozenset(name for name, role in roles.items() if role == "train")
+
+
+def describe_records(records: Sequence[LabelledRequest]) -> str:
+    """One line: how many records of which label, from how many families."""
+    parts = []
+    for label in Label:
+        families = [r.family for r in records if r.label is label]
+        if families:
+            parts.append(f"{len(families):,} {label.value} of {len(set(families))} families")
+    return "Records: " + ", ".join(parts)
+
+
+def plan_folds(
+    records: Sequence[LabelledRequest], fixed_sources: frozenset[str], config: TrainConfig, console: Console
+) -> list[Fold]:
+    """The folds to run; what had to be tied together or left out is printed."""
+    with console.status("Looking for near-duplicates across families"):
+        pairs = near_duplicates([render_text(record.request) for record in records])
+    rotation = rotate_families(
+        records,
+        num_folds=config.split.num_folds,
+        seed=config.seed,
+        validation_share=config.split.validation_share,
+        always_train=fixed_sources,
+        pairs=pairs,
+    )
+    for note in rotation.notes:
+        console.print(f"Split: {note}")
+    return [rotation.folds[number] for number in config.split.folds]
+
+
+def build_baselines(config: TrainConfig) -> dict[str, Baseline]:
+    """The baselines that the configuration names, in its order."""
+    makers = {"tfidf": TfidfBaseline, "frozen_encoder": lambda: FrozenEncoderBaseline(config.model)}
+    return {name: makers[name]() for name in config.evaluate.baselines}
+
+
+def measure_folds(
+    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
+) -> Results:
+    """Measure every system on the test records of all folds together."""
+    indices = [i for result in fold_results for i in result.fold.test]
+    names = fold_results[0].scores
+    return measure(
+        [records[i] for i in indices],
+        {name: np.concatenate([result.scores[name] for result in fold_results]) for name in names},
+        folds=np.repeat(np.arange(len(fold_results)), [len(result.fold.test) for result in fold_results]),
+        technique_guesses=[guess for result in fold_results for guess in result.techniques],
+        seed=config.seed,
+        num_replicates=config.evaluate.bootstrap_replicates,
+    )
+
+
+def calibrate(
+    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
+) -> Calibration:
+    """The calibration of the final model: on validation scores of every fold whose model is like it."""
+    chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
+    return fit_calibration(
+        [records[i] for result in chosen for i in result.fold.validation],
+        np.concatenate([result.validation_logits for result in chosen]),
+        review_fpr=config.bundle.review_fpr,
+        flag_fpr=config.bundle.flag_fpr,
+    )
+
+
+def choose_final(
+    records: Sequence[LabelledRequest],
+    fold_results: Sequence[FoldResult],
+    config: TrainConfig,
+    folder: Path,
+    tracker: Tracker,
+    resume: bool,
+) -> tuple[Fitted, list[LabelledRequest]]:
+    """The model that goes into the bundle, and the records it learnt from."""
+    first = fold_results[0]
+    if config.bundle.train_on == "fold":
+        return first.fitted, [records[i] for i in first.fold.train]
+    with tracker.open_child("final") as child:
+        fitted = [result.fitted for result in fold_results]
+        final = fit_all(records, fitted, config, folder, callbacks=[StepLogger(child)], resume=resume)
+    return final, _decided(records)
+
+
+def fit_all(
+    records: Sequence[LabelledRequest],
+    fitted: Sequence[Fitted],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    callbacks: Sequence[TrainerCallback] = (),
+    resume: bool,
+) -> Fitted:
+    """A fit on every family, for as many epochs as the folds took at the median."""
+    return fit(
+        _decided(records),
+        (),
+        model=config.model,
+        config=config.fit,
+        seed=config.seed,
+        folder=folder / "final",
+        epochs=float(np.median([each.best_epoch for each in fitted])),
+        callbacks=callbacks,
+        resume=resume,
+    )
+
+
+def _decided(records: Sequence[LabelledRequest]) -> list[LabelledRequest]:
+    return [record for record in records if record.label is not Label.AMBIGUOUS]
+
+
+def _track_fold(
+    records: Sequence[LabelledRequest],
+    fold: Fold,
+    config: TrainConfig,
+    baselines: dict[str, Baseline],
+    folder: Path,
+    tracker: Tracker,
+    resume: bool,
+) -> FoldResult:
+    with tracker.open_child(fold.name) as child:
+        for context, side in (("train", fold.train), ("validation", fold.validation), ("test", fold.test)):
+            chosen = [records[i] for i in side]
+            counts = Counter(record.label.value for record in chosen)
+            child.log_dataset(f"{config.name}-{fold.name}-{context}", digest_records(chosen), counts, context)
+        fitted = fit_fold(records, fold, config, folder, callbacks=[StepLogger(child)], resume=resume)
+        child.log_metrics({"best_epoch": fitted.best_epoch, "family_auroc": fitted.family_auroc or 0.0})
+        return score_fold(records, fold, fitted, config=config, baselines=baselines)

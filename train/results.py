@@ -1,0 +1,163 @@
+"""What was measured: every system on the same rows, with intervals, and the slices of the first one.
+
+Ambiguous records belong to neither class: they stand in no metric, only in a slice of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.data.errors import InputError
+from stillwatch.data.labels import Label
+from stillwatch.data.records import LabelledRequest
+from stillwatch.train.intervals import Interval, wilson
+from stillwatch.train.metrics import tpr_at_fpr
+from stillwatch.train.summary import FPRS, MetricSet, SliceRate, by_slice, summarise
+
+Scores = NDArray[np.float64]
+
+DIMENSIONS = ("technique", "family", "language", "source", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A table of systems, and slices of the system that stands first.
+
+    Attributes:
+        systems: all figures by system.
+        fold_tprs: TPR at each of `FPRS` by system, one entry a fold, each with its fold's own threshold.
+        slices: rates of groups at the thresholds of the whole, by dimension of `DIMENSIONS`.
+        ambiguous: share of ambiguous records at or above the threshold of each rate of `FPRS`.
+        techniques: share of extraction records whose technique was named rightly, by technique.
+    """
+
+    systems: dict[str, MetricSet]
+    fold_tprs: dict[str, tuple[tuple[float, ...], ...]]
+    slices: dict[str, tuple[SliceRate, ...]]
+    ambiguous: dict[float, Interval]
+    techniques: dict[str, Interval]
+
+    @property
+    def first(self) -> MetricSet:
+        """The figures of the system that stands first."""
+        return next(iter(self.systems.values()))
+
+    def mean_over_folds(self, system: str, fpr: float) -> float:
+        """Mean over folds of a system's TPR, each fold at its own threshold."""
+        column = FPRS.index(fpr)
+        return float(np.mean([fold[column] for fold in self.fold_tprs[system]]))
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object with every field."""
+        return {
+            "systems": {name: metrics.to_json() for name, metrics in self.systems.items()},
+            "fold_tprs": {name: [list(fold) for fold in folds] for name, folds in self.fold_tprs.items()},
+            "slices": {name: [rate.to_json() for rate in rates] for name, rates in self.slices.items()},
+            "ambiguous": {f"{fpr:g}": interval.to_json() for fpr, interval in self.ambiguous.items()},
+            "techniques": {name: interval.to_json() for name, interval in self.techniques.items()},
+        }
+
+    def write(self, path: Path) -> None:
+        """Write `to_json` as a file."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", "utf-8")
+
+
+def measure(
+    records: Sequence[LabelledRequest],
+    systems: Mapping[str, Scores],
+    *,
+    folds: NDArray[np.int64] | None = None,
+    technique_guesses: Sequence[str] | None = None,
+    seed: int,
+    num_replicates: int = 500,
+) -> Results:
+    """Measure systems on scored records.
+
+    Args:
+        records: with both labels among them.
+        systems: scores by system, each of shape (records,), higher for extraction; the first one gets the slices.
+        folds: fold number of each record, when scores come from several models.
+        technique_guesses: the most probable technique of each record, by the first system.
+        seed: of the bootstrap.
+        num_replicates: bootstrap replicates.
+
+    Raises:
+        InputError: a label is missing.
+    """
+    decided = np.array([record.label is not Label.AMBIGUOUS for record in records])
+    kept = [record for record, keep in zip(records, decided, strict=True) if keep]
+    labels = np.array([int(record.is_extraction) for record in kept])
+    if len(set(labels.tolist())) < 2:
+        raise InputError("label", "one label only", "give both benign and extraction records; rates need both")
+    fold_numbers = np.zeros(len(records), np.int64) if folds is None else folds
+    metrics = {
+        name: summarise(labels, s[decided], [r.family for r in kept], seed=seed, num_replicates=num_replicates)
+        for name, s in systems.items()
+    }
+    fold_tprs = {
+        name: tuple(_fold_tprs(labels, s[decided], fold_numbers[decided] == fold) for fold in np.unique(fold_numbers))
+        for name, s in systems.items()
+    }
+    first, scores = next(iter(metrics.values())), next(iter(systems.values()))
+    families = [record.family for record in kept]
+    slices = {
+        name: by_slice(
+            labels,
+            scores[decided],
+            families,
+            groups,
+            thresholds=first.thresholds,
+            seed=seed,
+            num_replicates=num_replicates,
+        )
+        for name, groups in _groups(kept).items()
+    }
+    unsure = scores[~decided]
+    return Results(
+        systems=metrics,
+        fold_tprs=fold_tprs,
+        slices=slices,
+        ambiguous={
+            fpr: wilson(int((unsure >= t).sum()), len(unsure)) for fpr, t in first.thresholds.items() if len(unsure)
+        },
+        techniques=_technique_rates(records, technique_guesses) if technique_guesses is not None else {},
+    )
+
+
+def _fold_tprs(labels: NDArray[np.int64], scores: Scores, chosen: NDArray[np.bool_]) -> tuple[float, ...]:
+    return tuple(tpr_at_fpr(labels[chosen], scores[chosen], fpr) for fpr in FPRS)
+
+
+def _groups(records: Sequence[LabelledRequest]) -> dict[str, list[str | None]]:
+    return {
+        "technique": [r.technique.value if r.technique else None for r in records],
+        "family": [r.family for r in records],
+        "language": [r.lang for r in records],
+        "source": [r.source for r in records],
+        "length": [_length_group(r.request.num_characters) for r in records],
+    }
+
+
+def _length_group(num_characters: int) -> str:
+    for limit in (300, 1_000, 3_000, 10_000):
+        if num_characters < limit:
+            return f"below {limit:>6,} characters"
+    return "from  10,000 characters"
+
+
+def _technique_rates(records: Sequence[LabelledRequest], guesses: Sequence[str]) -> dict[str, Interval]:
+    rates = {}
+    for technique in sorted({r.technique for r in records if r.technique and r.is_extraction}):
+        hits = [
+            g == technique
+            for r, g in zip(records, guesses, strict=True)
+            if r.technique is technique and r.is_extraction
+        ]
+        rates[technique.value] = wilson(sum(hits), len(hits))
+    return rates

@@ -1,0 +1,77 @@
+"""Results as tables in a terminal: every rate with its interval, and how much data stands behind it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from stillwatch.train.intervals import Interval
+from stillwatch.train.results import Results
+from stillwatch.train.summary import FPRS, SliceRate
+
+NAMES = {
+    "stillwatch": "Stillwatch",
+    "tfidf": "TF-IDF + logistic regression",
+    "frozen_encoder": "frozen encoder + logistic regression",
+}
+"""What a system is called in a table."""
+
+
+def print_results(console: Console, results: Results, *, slices: tuple[str, ...] = ("technique", "source")) -> None:
+    """Print the table of systems, then the slices asked for, each rate as percent with its 95% interval."""
+    console.print(_systems_table(results))
+    for name in slices:
+        for is_extraction, what in ((True, "caught (TPR)"), (False, "falsely flagged (FPR)")):
+            rates = [rate for rate in results.slices[name] if rate.is_extraction is is_extraction]
+            if rates:
+                console.print(_slice_table(name, what, rates))
+    if results.ambiguous:
+        told = ", ".join(f"{percent(i)} at the {fpr:.1%} threshold" for fpr, i in results.ambiguous.items())
+        console.print(f"Ambiguous records (evaluation runs) at or above a threshold: {told}")
+    if results.techniques:
+        told = ", ".join(f"{name} {interval.value:.0%}" for name, interval in results.techniques.items())
+        console.print(f"Technique named rightly: {told}")
+
+
+def percent(interval: Interval) -> str:
+    """`65.2% [58.0, 71.9]`."""
+    return f"{interval.value:.1%} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _systems_table(results: Results) -> Table:
+    first = results.first
+    folds = len(next(iter(results.fold_tprs.values())))
+    table = Table(
+        title=f"{first.num_extraction} extraction records of {first.num_extraction_families} families, "
+        f"{first.num_benign} benign of {first.num_benign_families}; {folds} fold{'s' * (folds > 1)}; 95% intervals",
+        title_justify="left",
+    )
+    table.add_column("system")
+    for column in (
+        "AUROC",
+        *(f"TPR at {fpr:.1%} FPR" for fpr in FPRS),
+        *(f"mean of folds, {fpr:.1%}" for fpr in FPRS),
+    ):
+        table.add_column(column, justify="right")
+    for name, metrics in results.systems.items():
+        table.add_row(
+            NAMES.get(name, name),
+            str(metrics.auroc),
+            *(percent(metrics.at(fpr).tpr) for fpr in FPRS),
+            *(f"{results.mean_over_folds(name, fpr):.1%}" for fpr in FPRS),
+        )
+    return table
+
+
+def _slice_table(name: str, what: str, rates: list[SliceRate]) -> Table:
+    table = Table(title=f"By {name}: {what}", title_justify="left")
+    table.add_column(name)
+    table.add_column("records", justify="right")
+    table.add_column("families", justify="right")
+    for fpr in FPRS:
+        table.add_column(f"at {fpr:.1%} FPR", justify="right")
+    for group in dict.fromkeys(rate.group for rate in rates):
+        row = {rate.fpr: rate for rate in rates if rate.group == group}
+        some = next(iter(row.values()))
+        table.add_row(group, str(some.num_records), str(some.num_families), *(percent(row[fpr].rate) for fpr in FPRS))
+    return table

@@ -1,0 +1,53 @@
+"""`stillwatch train`: one configuration, one run, one registered bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stillwatch.train.config import load_config
+
+
+@click.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="A file of configs/.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, as in fit.epochs=2; repeat it.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where checkpoints, results and the bundle go; runs/NAME when left out.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run in that folder was.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
+def train(config_path: Path, overrides: tuple[str, ...], folder: Path | None, resume: bool, as_json: bool) -> None:
+    """Train a classifier on whole families, measure it on others, and register its bundle.
+
+    Also runs under torchrun, where each process takes a share of every batch.
+    """
+    config = load_config(config_path, overrides)
+    target = folder or Path("runs") / config.name
+    # Torch and its friends are loaded only now, so that a wrong configuration is told at once.
+    from stillwatch.train.pipeline import follow
+    from stillwatch.train.pipeline import train as run
+    from stillwatch.train.tables import print_results
+
+    if os.environ.get("RANK", "0") != "0":
+        follow(config, folder=target, resume=resume)
+        return
+    console = Console(stderr=True)
+    outcome = run(config, folder=target, console=console, resume=resume)
+    if as_json:
+        click.echo(json.dumps(outcome.results.to_json(), indent=2))
+    else:
+        print_results(Console(), outcome.results)
+    console.print(f"Bundle      {outcome.bundle.folder} ({outcome.bundle.version})")
+    console.print(f"Run         {outcome.page or outcome.run_id}")
+    if outcome.version is not None:
+        console.print(
+            f"Registered  {outcome.version.name} version {outcome.version.version} ({', '.join(outcome.version.aliases)})"
+        )
+    if outcome.page is None:
+        console.print("Its page    stillwatch runs ui")
