@@ -1,0 +1,180 @@
+"""Splits records into train, validation and test, by families and never by records.
+
+Families that share a session or a near-duplicate are tied and go together. Ambiguous records stand in tests
+only. A fold holds indices, so that one sequence of records serves all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stillwatch.data.bonds import Bond, Pairs, Tie, find_leaks, find_pairs, find_ties, list_bonds
+from stillwatch.data.dealing import Group, deal_groups, group_families, pick_validation
+from stillwatch.data.errors import ConfigError, SplitError
+from stillwatch.data.labels import Label
+from stillwatch.data.records import LabelledRequest
+
+_NAMED = 5  # leaks that an error names
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One way to split the records; each side holds their indices, rising.
+
+    Attributes:
+        name: `fold-0`, `held-out`.
+        train: to fit on.
+        validation: to choose and calibrate on.
+        test: to measure on; the only side with ambiguous records.
+        dropped: records that are always for training, but not in this fold: they are bound to a record of
+            validation or test, or are ambiguous.
+    """
+
+    name: str
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    dropped: tuple[int, ...] = ()
+
+    @property
+    def sides(self) -> Mapping[str, tuple[int, ...]]:
+        """The three sides by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Folds whose tests cover every family once, and the families that had to go together."""
+
+    folds: tuple[Fold, ...]
+    ties: tuple[Tie, ...]
+
+
+def rotate_families(
+    records: Sequence[LabelledRequest],
+    *,
+    num_folds: int,
+    seed: int,
+    validation_share: float,
+    always_train: frozenset[str] = frozenset(),
+    pairs: Pairs | None = None,
+) -> Rotation:
+    """Deal the families into test groups, one a fold, with both labels in every side.
+
+    Args:
+        records: all records.
+        num_folds: test groups.
+        seed: the only source of chance.
+        validation_share: the share of each label's remaining families that validate; two families at least
+            where there are enough.
+        always_train: sources whose records never validate or test.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+
+    Raises:
+        ConfigError: fewer than two folds, or a share that is not between 0 and 1.
+        SplitError: too few families of a label for that many folds.
+    """
+    if num_folds < 2:
+        raise ConfigError(f"num_folds: {num_folds}; choose at least 2")
+    if not 0 < validation_share < 1:
+        raise ConfigError("validation_share: a share outside its range; choose one between 0 and 1")
+    bonds = list_bonds(records, find_pairs(records) if pairs is None else pairs)
+    fixed = [index for index, record in enumerate(records) if record.source in always_train]
+    free = [index for index, record in enumerate(records) if record.source not in always_train]
+    ties = find_ties(records, bonds, free)
+    hands = deal_groups(group_families(records, free, ties), num_folds, seed)
+    folds = []
+    for number, hand in enumerate(hands):
+        name = f"fold-{number}"
+        rest = [group for other in hands if other is not hand for group in other]
+        fixed_labels = {records[index].label for index in fixed}
+        chosen = pick_validation(rest, validation_share, fixed_labels, f"{seed}/{name}")
+        train = [group for group in rest if group not in chosen]
+        folds.append(_build_fold(name, records, bonds, (train, chosen, hand), fixed))
+    return Rotation(tuple(folds), tuple(ties))
+
+
+def hold_out(
+    records: Sequence[LabelledRequest],
+    *,
+    test_families: frozenset[str],
+    validation_families: frozenset[str],
+    pairs: Pairs | None = None,
+) -> Fold:
+    """The fold with the named families held out, and every other family to train on.
+
+    Raises:
+        SplitError: a name is unknown or stands on both sides, or the fold would leak.
+    """
+    unknown = (test_families | validation_families) - {record.family for record in records}
+    if unknown:
+        raise SplitError(f"families: {_list_names(unknown)} not among the records; name families that are")
+    if both := test_families & validation_families:
+        raise SplitError(f"families: {_list_names(both)} named for validation and test; name each once")
+    clear = [index for index, record in enumerate(records) if record.label is not Label.AMBIGUOUS]
+    held = test_families | validation_families
+    fold = Fold(
+        name="held-out",
+        train=tuple(index for index in clear if records[index].family not in held),
+        validation=tuple(index for index in clear if records[index].family in validation_families),
+        test=tuple(index for index, record in enumerate(records) if record.family in test_families),
+    )
+    check_fold(records, fold, pairs=pairs)
+    return fold
+
+
+def check_fold(records: Sequence[LabelledRequest], fold: Fold, *, pairs: Pairs | None = None) -> None:
+    """Verify that nothing is bound across the sides of a fold, and that no ambiguous record trains or validates.
+
+    Args:
+        records: what the fold's indices point into.
+        fold: the fold.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+
+    Raises:
+        SplitError: it does not hold; records are named by their ids.
+    """
+    if any(not 0 <= index < len(records) for side in fold.sides.values() for index in side):
+        raise SplitError(f"{fold.name}: indices beyond the {len(records)} records; split these records again")
+    ambiguous = [
+        records[index].id for index in (*fold.train, *fold.validation) if records[index].label is Label.AMBIGUOUS
+    ]
+    if ambiguous:
+        raise SplitError(
+            f"{fold.name}: {len(ambiguous)} ambiguous records beside the test, such as {ambiguous[0]}; "
+            "keep them for the test"
+        )
+    bonds = list_bonds(records, find_pairs(records) if pairs is None else pairs)
+    leaks = find_leaks(records, bonds, fold.sides)
+    if leaks:
+        named = "; ".join(str(leak) for leak in leaks[:_NAMED])
+        more = f"; and {len(leaks) - _NAMED} more" if len(leaks) > _NAMED else ""
+        raise SplitError(f"{fold.name}: leaks: {named}{more}; put each on one side")
+
+
+def _build_fold(
+    name: str,
+    records: Sequence[LabelledRequest],
+    bonds: Sequence[tuple[Bond, ...]],
+    groups: tuple[Iterable[Group], Iterable[Group], Iterable[Group]],
+    fixed: Sequence[int],
+) -> Fold:
+    train, validation, test = ([index for group in side for index in group.indices] for side in groups)
+    train, validation = (
+        [index for index in side if records[index].label is not Label.AMBIGUOUS] for side in (train, validation)
+    )
+    held = {bond for index in (*validation, *test) for bond in bonds[index]}
+    dropped = [index for index in fixed if records[index].label is Label.AMBIGUOUS or not held.isdisjoint(bonds[index])]
+    train += set(fixed).difference(dropped)
+    lacking = {Label.EXTRACTION, Label.BENIGN} - {records[index].label for index in train}
+    if lacking:
+        raise SplitError(
+            f"{name}: no {_list_names(lacking)} record left to train on; "
+            "add families, or fewer duplicates of the tested ones"
+        )
+    return Fold(name, *(tuple(sorted(side)) for side in (train, validation, test, dropped)))
+
+
+def _list_names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
