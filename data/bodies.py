@@ -46,9 +46,7 @@ def parse_request(body: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -
         time_s=_read_time(body),
     )
     if request.num_characters > limits.max_characters:
-        raise InputError(
-            "request", f"{request.num_characters} characters", f"send at most {limits.max_characters}"
-        )
+        raise InputError("request", f"{request.num_characters} characters", f"send at most {limits.max_characters}")
     return request
 
 

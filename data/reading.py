@@ -59,9 +59,7 @@ def read_labelled(path: Path) -> list[LabelledRequest]:
         for row in iter_rows(file):
             record = _parse_row(row)
             if record.id in places:
-                raise InputError(
-                    "id", f"the id of {places[record.id]} once more", "give each row its own", row.where
-                )
+                raise InputError("id", f"the id of {places[record.id]} once more", "give each row its own", row.where)
             places[record.id] = row.where
             records.append(record)
     if not records:

@@ -46,9 +46,7 @@ def read_calls(message: Mapping[str, Any], field: str, limits: Limits) -> list[T
     """
     calls = [
         read_call(item, f"{field}.tool_calls.{index}", limits)
-        for index, item in enumerate(
-            read_list(message.get("tool_calls"), f"{field}.tool_calls", limits.max_tools)
-        )
+        for index, item in enumerate(read_list(message.get("tool_calls"), f"{field}.tool_calls", limits.max_tools))
     ]
     if message.get("function_call") is not None:
         calls.append(read_call(message["function_call"], f"{field}.function_call", limits))
