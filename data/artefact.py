@@ -56,7 +56,8 @@ def build_dataset(
         the manifest.
 
     Raises:
-        SourceError: the folder exists and is not a dataset, or there are no records.
+        SourceError: the folder exists and is not a dataset, there are no records, or one of them carries
+            what the format has no column for (account, time, sampling).
     """
     check_target(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,9 @@ def load_dataset_folder(folder: Path) -> list[LabelledRequest]:
 
 
 def _write_shards(records: Iterable[LabelledRequest], draft: Path, rows_per_shard: int) -> dict[str, object]:
-    from datasets import Dataset, Features, List, Value  # heavy, and needed only to write
+    import pyarrow  # heavy, and needed only to write
+    from datasets import Features, List, Value
+    from pyarrow import parquet
 
     text = Value("string")
     counts: dict[str, Counter[str]] = {column: Counter() for column in COUNTED}
@@ -119,7 +122,7 @@ def _write_shards(records: Iterable[LabelledRequest], draft: Path, rows_per_shar
             for column in COUNTED:
                 counts[column][str(row[column] or "-")] += 1
         path = draft / f"shard-{number:05}.parquet"
-        Dataset.from_list(rows, features=features).to_parquet(path)
+        parquet.write_table(pyarrow.Table.from_pylist(rows, schema=features.arrow_schema), path)
         shards.append({"file": path.name, "rows": len(rows), "sha256": _digest(path)})
     if not shards:
         raise SourceError("records: none given; a dataset holds at least one")
@@ -151,6 +154,9 @@ _TEXT_COLUMNS = (
 def _flatten(record: LabelledRequest) -> dict[str, Any]:
     """A row of texts: messages and tools as JSON, so that every shard has one schema."""
     row = dict(dump_labelled(record))
+    beyond = sorted(row.keys() - {*_TEXT_COLUMNS, "attributes"})
+    if beyond:
+        raise SourceError(f"record {record.id}: carries {', '.join(beyond)}; a dataset has no such column, drop it")
     row |= {name: json.dumps(row.get(name) or [], ensure_ascii=False) for name in ("messages", "tools")}
     return {name: row.get(name) for name in (*_TEXT_COLUMNS, "attributes")}
 

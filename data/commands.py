@@ -15,11 +15,14 @@ import click
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
 from stillwatch.data.artefact import build_dataset, check_target, load_dataset_folder
 from stillwatch.data.contents import Contents, count_contents
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.reading import read_labelled
 from stillwatch.data.records import LabelledRequest
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()
@@ -28,29 +31,19 @@ def data() -> None:
 
 
 @data.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to make."
-)
-@click.option(
-    "--num", "num_requests", type=click.IntRange(min=1), required=True, help="Requests to generate."
-)
+@click.option("--out", type=_FOLDER, required=True, help="Folder to make.")
+@click.option("--num", "num_requests", type=click.IntRange(min=1), required=True, help="How many to generate.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The only source of chance.")
-@click.option(
-    "--families", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Family files."
-)
-@click.option("--authored/--no-authored", default=True, show_default=True, help="Add the authored requests.")
+@click.option("--families", type=_FOLDER, help="Folder of family files instead of the shipped ones.")
+@click.option("--authored/--no-authored", default=True, help="Add the authored requests.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def build(
-    out: Path, num_requests: int, seed: int, families: Path | None, authored: bool, as_json: bool
-) -> None:
+def build(out: Path, num_requests: int, seed: int, families: Path | None, authored: bool, as_json: bool) -> None:
     """Generate a dataset into a folder of Parquet shards with a manifest."""
     check_target(out)
     generated, version = _generate(num_requests, seed, families)
     written = _load_authored() if authored else []
     total = num_requests + len(written)
-    records = track(
-        chain(generated, written), "Generating", total=total, console=Console(stderr=True), transient=True
-    )
+    records = track(chain(generated, written), "Generating", total=total, console=Console(stderr=True), transient=True)
     manifest = build_dataset(records, out, seed=seed, generator_version=version)
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True))

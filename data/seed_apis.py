@@ -60,11 +60,7 @@ def _schema(spec: str) -> dict[str, Value | list[str]]:
         return {"type": "string", "enum": [option.strip() for option in rest.split("|")]}
     if kind == "date":
         return {"type": "string", "format": "date"}
-    return {
-        "type": {"int": "integer", "float": "number", "money": "number", "bool": "boolean"}.get(
-            kind, "string"
-        )
-    }
+    return {"type": {"int": "integer", "float": "number", "money": "number", "bool": "boolean"}.get(kind, "string")}
 
 
 def _say(value: Value) -> Value:

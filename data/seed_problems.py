@@ -73,9 +73,7 @@ def _load_problems() -> Mapping[str, Sequence[Mapping[str, Any]]]:
     return problems
 
 
-def _ramble(
-    solution: Sequence[str], slip: Sequence[str], answer: str, wrong: str, rng: Random, lang: str
-) -> str:
+def _ramble(solution: Sequence[str], slip: Sequence[str], answer: str, wrong: str, rng: Random, lang: str) -> str:
     words = load_material("ramble")
     words = words[choose_language(words, lang)]
     lines = [rng.choice(words["open"])]

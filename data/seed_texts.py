@@ -28,7 +28,7 @@ def make_document(rng: Random, lang: str) -> dict[str, object]:
     facts = draw_values(entry["facts"], rng, lang)
     sentences = [_choose(sentence, rng) for sentence in entry["sentences"]]
     glue = "\n" if entry["kind"] in ("transcript", "log") else ("" if lang in ("zh", "ja") else " ")
-    body = glue.join(sentence for sentence in sentences if sentence).replace("¶" + glue, "\n\n")
+    body = glue.join(sentence for sentence in sentences if sentence).replace(f"{glue}¶{glue}", "\n\n")
     return {
         "kind": entry["kind"],
         "title": entry["title"].format(**facts),
