@@ -107,7 +107,7 @@ def dump_labelled(record: LabelledRequest) -> dict[str, object]:
     optional: dict[str, object] = {
         "tools": [_dump_tool(tool) for tool in request.tools] or None,
         "attributes": list(record.attributes) or None,
-        "response_format": _expand(request.response_format) or None,
+        "response_format": request.response_format or None,
     }
     optional |= _dump_call(request)
     return row | {key: value for key, value in optional.items() if value is not None}

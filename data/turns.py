@@ -113,10 +113,9 @@ def _read_message(item: dict[str, Any], role: Role, field: str, limits: Limits) 
                 turns.append(result.finish(Role.TOOL))
             else:
                 _read_part(part, place, 1, draft, limits)
-    if role is Role.ASSISTANT:
-        _read_extras(item, field, draft, limits)
-    draft.others += _read_other_parts(item.get("other_parts"), f"{field}.other_parts", limits)
-    if not isinstance(content, str | list) and (content is not None or not draft):
+    _read_extras(item, field, draft, limits)
+    is_silent = content is None and role is Role.ASSISTANT and draft
+    if not isinstance(content, str | list) and not is_silent:
         raise refuse(f"{field}.content", content, "send a string or a list of parts")
     if draft or not turns:
         turns.append(draft.finish(role))
@@ -124,12 +123,13 @@ def _read_message(item: dict[str, Any], role: Role, field: str, limits: Limits) 
 
 
 def _read_extras(item: dict[str, Any], field: str, draft: _Draft, limits: Limits) -> None:
-    """What an assistant's message may say beside its content."""
+    """What a message says beside its content; an assistant's, mostly."""
     if item.get("refusal") is not None:
         draft.texts.append(read_text(item["refusal"], f"{field}.refusal"))
     if item.get("audio") is not None:
         draft.others.append("audio")
     draft.calls += read_calls(item, field, limits)
+    draft.others += _read_other_parts(item.get("other_parts"), f"{field}.other_parts", limits)
 
 
 def _read_other_parts(value: object, field: str, limits: Limits) -> list[str]:
