@@ -7,7 +7,7 @@ along chains: with a like b and b like c, all three are bound. Meaning is not co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -108,8 +108,9 @@ def find_ties(
         (family, index), *others = firsts.items()
         for other, place in others:
             key = (family, other, bond.kind)
-            count = ties[key].count + 1 if key in ties else 1
-            ties[key] = Tie((family, other), bond.kind, count, (records[index].id, records[place].id))
+            tie = Tie((family, other), bond.kind, 0, (records[index].id, records[place].id))
+            tie = ties.get(key, tie)
+            ties[key] = replace(tie, count=tie.count + 1)
     return list(ties.values())
 
 
