@@ -58,6 +58,7 @@ BAD_REQUESTS: list[tuple[str, Any, str, str]] = [
     ("null content of an assistant that calls nothing", said(None, "assistant"), "messages.0.content", "null"),
     ("part of text", said([MARK]), "messages.0.content.0", "a string"),
     ("part without type", said([{"text": MARK}]), "messages.0.content.0.type", "null"),
+    ("part whose type is a list", said([{"type": [MARK]}]), "messages.0.content.0.type", "a list of 1"),
     ("part named in prose", said([{"type": "a b " + MARK}]), "messages.0.content.0.type", "64 letters"),
     ("text part without text", said([{"type": "text"}]), "messages.0.content.0.text", "null"),
     ("thinking of a list", said([{"type": "thinking", "thinking": []}]), "messages.0.content.0.thinking", "list"),
@@ -199,10 +200,12 @@ JSON = st.recursive(
     lambda child: st.lists(child, max_size=4) | st.dictionaries(KEYS | ANY_TEXT, child, max_size=5),
     max_leaves=20,
 )
-PARTS = st.fixed_dictionaries({"type": WORDS}, optional=dict.fromkeys(("text", "content", "source", "input"), JSON))
+PARTS = st.fixed_dictionaries(
+    {"type": WORDS | JSON}, optional=dict.fromkeys(("text", "content", "source", "input"), JSON)
+)
 CONTENTS = ANY_TEXT | st.lists(PARTS, max_size=3) | JSON
 MESSAGES = st.lists(
-    st.fixed_dictionaries({"role": WORDS, "content": CONTENTS}, optional={"tool_calls": JSON, "refusal": JSON}),
+    st.fixed_dictionaries({"role": WORDS | JSON, "content": CONTENTS}, optional={"tool_calls": JSON, "refusal": JSON}),
     min_size=1,
     max_size=3,
 )

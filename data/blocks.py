@@ -1,0 +1,122 @@
+"""Reads one part of a message's content, in the words of either dialect.
+
+Whatever carries text is text, under whatever type; what carries none is named. Encoded media are not decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from stillwatch.data.errors import InputError
+from stillwatch.data.fields import read_list, read_object, read_text, refuse
+from stillwatch.data.labels import Role
+from stillwatch.data.limits import Limits
+from stillwatch.data.records import Message, ToolCall
+from stillwatch.data.toolbox import read_call
+
+_RESULTS = ("tool_result", "mcp_tool_result")
+_TEXT_KEYS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "thinking": "thinking",
+    "refusal": "refusal",
+}
+_CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+_PART_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+class Draft:
+    """The turn that is being read: its texts, calls and names of other parts."""
+
+    __slots__ = ("calls", "others", "texts")
+
+    def __init__(self) -> None:
+        """Begin with nothing said."""
+        self.texts: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.others: list[str] = []
+
+    def __bool__(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.texts or self.calls or self.others)
+
+    def finish(self, role: Role) -> Message:
+        """The turn as a message, its texts joined by line ends."""
+        return Message(role, "\n".join(self.texts), tuple(self.calls), tuple(self.others))
+
+
+def is_result(part: dict[str, Any]) -> bool:
+    """Whether a part is the result of a tool: a turn of its own."""
+    return part.get("type") in _RESULTS
+
+
+def read_part_name(value: object, field: str) -> str:
+    """The type of a part.
+
+    Raises:
+        InputError: no short name.
+    """
+    if not isinstance(value, str) or not _PART_NAME.fullmatch(value):
+        raise refuse(field, value, "name the part's type in at most 64 letters, digits and _.-")
+    return value
+
+
+def read_parts(value: object, field: str, depth: int, draft: Draft, limits: Limits) -> None:
+    """Read content inside a block: a string, a list of parts, or nothing.
+
+    Raises:
+        InputError: another kind, a part that cannot be read, or too deep a nesting.
+    """
+    if depth > limits.max_depth:
+        raise InputError(field, f"content nested deeper than {limits.max_depth} levels", "nest it less")
+    if isinstance(value, str):
+        draft.texts.append(read_text(value, field))
+        return
+    if value is not None and not isinstance(value, list):
+        raise refuse(field, value, "send a string or a list of parts")
+    for index, part in enumerate(read_list(value, field, limits.max_messages)):
+        read_part(part, f"{field}.{index}", depth, draft, limits)
+
+
+def read_part(value: object, field: str, depth: int, draft: Draft, limits: Limits) -> None:
+    """Read one part into the draft: what carries text as text, a call as a call, all else by its type.
+
+    Raises:
+        InputError: no object with a type, or one without what its type promises.
+    """
+    if not isinstance(value, dict):
+        raise refuse(field, value, "send an object with a type")
+    kind = read_part_name(value.get("type"), f"{field}.type")
+    key = _TEXT_KEYS.get(kind)
+    if key is not None:
+        draft.texts.append(read_text(value.get(key), f"{field}.{key}"))
+    elif kind in _CALLS:
+        draft.calls.append(read_call(value, field, limits))
+    elif kind in _RESULTS or kind == "search_result":
+        _read_titles(value, field, draft)
+        read_parts(value.get("content"), f"{field}.content", depth + 1, draft, limits)
+    elif kind == "document":
+        _read_document(value, field, depth, draft, limits)
+    elif isinstance(value.get("text"), str):
+        draft.texts.append(read_text(value["text"], f"{field}.text"))
+    else:
+        draft.others.append(kind)
+
+
+def _read_document(block: dict[str, Any], field: str, depth: int, draft: Draft, limits: Limits) -> None:
+    source = read_object(block.get("source"), f"{field}.source")
+    _read_titles(block, field, draft)
+    if source.get("type") == "text":
+        draft.texts.append(read_text(source.get("data"), f"{field}.source.data"))
+    elif source.get("type") == "content":
+        read_parts(source.get("content"), f"{field}.source.content", depth + 1, draft, limits)
+    else:
+        draft.others.append("document")
+
+
+def _read_titles(block: dict[str, Any], field: str, draft: Draft) -> None:
+    for key in ("title", "context"):
+        if block.get(key) is not None:
+            draft.texts.append(read_text(block[key], f"{field}.{key}"))
