@@ -12,8 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import yaml
+
 from stillwatch.data.errors import ConfigError, SourceError, kind_of
 from stillwatch.data.labels import Label, Role, Technique, Visibility
+from stillwatch.data.material import parse_yaml
 from stillwatch.data.seeds import SEED_FIELDS
 from stillwatch.data.templates import find_fault
 
@@ -123,7 +125,7 @@ def load_families(folder: Path | None = None) -> tuple[Family, ...]:
 
 def _read_file(path: Path) -> list[Family]:
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = parse_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark is not None else ""
@@ -192,9 +194,7 @@ class _Reader:
             raise self.refuse("attributes", "give a list of words")
         for value in values:
             if value not in ATTRIBUTES:
-                raise self.refuse(
-                    "attributes", f"{value} is unknown; use one of {', '.join(sorted(ATTRIBUTES))}"
-                )
+                raise self.refuse("attributes", f"{value} is unknown; use one of {', '.join(sorted(ATTRIBUTES))}")
         return tuple(values)
 
     def turns(self, seed: str | None) -> tuple[Turn, ...]:

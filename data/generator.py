@@ -15,6 +15,7 @@ from typing import cast
 
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
+
 from stillwatch.data.chance import Chance
 from stillwatch.data.errors import ConfigError, SourceError
 from stillwatch.data.families import Family, load_families
@@ -120,9 +121,7 @@ def render_family(
     messages = []
     if family.system:
         messages.append(Message(Role.SYSTEM, _render(family, wording.choice(family.system), context)))
-    messages += [
-        Message(turn.role, _render(family, wording.choice(turn.templates), context)) for turn in family.turns
-    ]
+    messages += [Message(turn.role, _render(family, wording.choice(turn.templates), context)) for turn in family.turns]
     return LabelledRequest(
         request=Request(
             messages=tuple(message for message in messages if message.content),

@@ -34,9 +34,7 @@ def _round_trip(r: Random) -> Numbers:
 
 
 def _two_pipes(r: Random) -> Numbers:
-    a, b = r.choice(
-        [(20, 30), (12, 24), (30, 60), (15, 30), (40, 60), (10, 15), (42, 56), (70, 105), (36, 45)]
-    )
+    a, b = r.choice([(20, 30), (12, 24), (30, 60), (15, 30), (40, 60), (10, 15), (42, 56), (70, 105), (36, 45)])
     return {
         "a": a,
         "b": b,
@@ -119,9 +117,7 @@ def _half_life(r: Random) -> Numbers:
 
 
 def _moles(r: Random) -> Numbers:
-    name, mass = r.choice(
-        [("NaCl", 58.44), ("CaCO3", 100.09), ("H2O", 18.02), ("CO2", 44.01), ("NaOH", 40.0)]
-    )
+    name, mass = r.choice([("NaCl", 58.44), ("CaCO3", 100.09), ("H2O", 18.02), ("CO2", 44.01), ("NaOH", 40.0)])
     n = r.randint(2, 30) / 4
     return {
         "name": name,
@@ -134,9 +130,7 @@ def _moles(r: Random) -> Numbers:
 
 def _triangle(r: Random) -> Numbers:
     k = r.randint(1, 8)
-    a, b, c = (
-        k * side for side in r.choice([(3, 4, 5), (5, 12, 13), (8, 15, 17), (7, 24, 25), (20, 21, 29)])
-    )
+    a, b, c = (k * side for side in r.choice([(3, 4, 5), (5, 12, 13), (8, 15, 17), (7, 24, 25), (20, 21, 29)]))
     return {"a": a, "b": b, "c": c, "aa": a * a, "bb": b * b, "cc": c * c, "answer": c, "wrong": a + b}
 
 

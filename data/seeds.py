@@ -17,16 +17,12 @@ from stillwatch.data.seed_texts import make_document, make_exchange, make_screen
 
 SEED_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "problem": frozenset(
-            {"question", "answer", "solution", "wrong_solution", "trace", "subject", "level"}
-        ),
+        "problem": frozenset({"question", "answer", "solution", "wrong_solution", "trace", "subject", "level"}),
         "code": frozenset({"language", "snippet", "bug", "fixed", "task", "error", "file"}),
         "api": frozenset({"service", "tools", "tools_json", "call_json", "result_json", "query"}),
         "table": frozenset({"csv", "rows", "columns", "subject", "question", "answer", "sql_schema"}),
         "document": frozenset({"kind", "title", "body", "question", "answer", "summary"}),
-        "exchange": frozenset(
-            {"question", "good_answer", "bad_answer", "third_answer", "criteria", "subject"}
-        ),
+        "exchange": frozenset({"question", "good_answer", "bad_answer", "third_answer", "criteria", "subject"}),
         "screen": frozenset({"description", "goal", "next_action", "history"}),
     }
 )

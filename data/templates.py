@@ -9,6 +9,7 @@ from functools import cache
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from stillwatch.data.seeds import SEED_FIELDS
 from stillwatch.data.slots import SLOT_NAMES
 
