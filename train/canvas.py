@@ -92,7 +92,5 @@ def count_log(axes: Axes) -> None:
 def caption(figure: Figure, text: str) -> None:
     """Write one line below everything, and lay the panels out above it."""
     height = figure.get_figheight()
-    figure.set_layout_engine(
-        "constrained", rect=(0.0, _CAPTION_INCHES / height, 1.0, 1 - _CAPTION_INCHES / height)
-    )
+    figure.set_layout_engine("constrained", rect=(0.0, _CAPTION_INCHES / height, 1.0, 1 - _CAPTION_INCHES / height))
     figure.text(0.012, 0.12 / height, text, fontsize=9, color=MUTED, va="bottom", ha="left")

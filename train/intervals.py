@@ -68,9 +68,7 @@ def percentile_interval(value: float, replicates: NDArray[np.float64]) -> Interv
     return Interval(min(float(low), value), value, max(float(high), value))
 
 
-def rate_interval(
-    value: float, replicates: NDArray[np.float64], *, num_families: int, num_records: int
-) -> Interval:
+def rate_interval(value: float, replicates: NDArray[np.float64], *, num_families: int, num_records: int) -> Interval:
     """The interval of a share of records, honest where the bootstrap is blind.
 
     One family cannot be resampled: Wilson over its records, which speaks of that family alone. At exactly 0

@@ -62,9 +62,7 @@ def brier(labels: ArrayLike, scores: ArrayLike) -> float:
     return ranking.brier(ranking.unit)
 
 
-def reliability_bins(
-    labels: ArrayLike, scores: ArrayLike, num_bins: int = NUM_BINS
-) -> list[tuple[float, float, int]]:
+def reliability_bins(labels: ArrayLike, scores: ArrayLike, num_bins: int = NUM_BINS) -> list[tuple[float, float, int]]:
     """The bins behind the calibration error, lowest score first: mean score, share of extraction, records."""
     ranking = _rank_probabilities(labels, scores)
     filled = [column for column in ranking.bins(ranking.unit, num_bins).T[::-1] if column[0]]
@@ -78,9 +76,7 @@ def roc_points(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64
     return fpr, tpr
 
 
-def precision_recall_points(
-    labels: ArrayLike, scores: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def precision_recall_points(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Recall and precision for each distinct score, highest score first."""
     curve = Ranking(labels, scores).curve_of_both()
     flagged = curve.true_positives + curve.false_positives

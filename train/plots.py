@@ -144,9 +144,7 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
     return figure
 
 
-def score_histograms(
-    labels: ArrayLike, scores: ArrayLike, thresholds: Mapping[str, float] | None = None
-) -> Figure:
+def score_histograms(labels: ArrayLike, scores: ArrayLike, thresholds: Mapping[str, float] | None = None) -> Figure:
     """Where the scores of both labels lie, with the thresholds.
 
     Args:
@@ -174,9 +172,7 @@ def score_histograms(
     count_log(axes)
     style(axes, x="Score", y="Records (log)", title="Scores by label")
     legend(axes, "above")
-    caption(
-        figure, f"Records of each label in 50 bins of score, on a log axis; {_count({'': (labels, scores)})}."
-    )
+    caption(figure, f"Records of each label in 50 bins of score, on a log axis; {_count({'': (labels, scores)})}.")
     return figure
 
 
@@ -190,13 +186,9 @@ def family_bars(rates: Sequence[SliceRate], *, max_families: int = 60) -> Figure
     Raises:
         InputError: when there is no extraction slice, or slices of several thresholds.
     """
-    worst = sorted(
-        (rate for rate in rates if rate.is_extraction), key=lambda rate: (rate.rate.value, rate.group)
-    )
+    worst = sorted((rate for rate in rates if rate.is_extraction), key=lambda rate: (rate.rate.value, rate.group))
     if len({rate.threshold for rate in worst}) != 1:
-        raise InputError(
-            "rates", "slices of no or several thresholds", "give extraction slices at one threshold"
-        )
+        raise InputError("rates", "slices of no or several thresholds", "give extraction slices at one threshold")
     shown = worst[:max_families]
     figure = new_figure(width=8.0, height=1.7 + 0.24 * len(shown))
     axes = figure.add_subplot()
@@ -227,9 +219,7 @@ def family_bars(rates: Sequence[SliceRate], *, max_families: int = 60) -> Figure
     axes.grid(visible=False, axis="y")
     num_records = sum(rate.num_records for rate in worst)
     which = (
-        f"{len(worst)} families"
-        if len(shown) == len(worst)
-        else f"the lowest {len(shown)} of {len(worst)} families"
+        f"{len(worst)} families" if len(shown) == len(worst) else f"the lowest {len(shown)} of {len(worst)} families"
     )
     caption(figure, f"95% Wilson intervals; {which}, n = {num_records:,} extraction records in all.")
     return figure
@@ -238,8 +228,7 @@ def family_bars(rates: Sequence[SliceRate], *, max_families: int = 60) -> Figure
 def _count(curves: Mapping[str, Scored]) -> str:
     """`n = 1,200 benign, 300 extraction`, or the range where curves were drawn from different records."""
     sizes = {
-        (int((np.asarray(labels) == 0).sum()), int((np.asarray(labels) == 1).sum()))
-        for labels, _ in curves.values()
+        (int((np.asarray(labels) == 0).sum()), int((np.asarray(labels) == 1).sum())) for labels, _ in curves.values()
     }
     if len(sizes) > 1:
         return f"n = {min(map(sum, sizes)):,} to {max(map(sum, sizes)):,} records"
