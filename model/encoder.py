@@ -18,7 +18,7 @@ PINNED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
-_FILES = ("*.json", "*.txt", "model.safetensors")
+_FILES = ["*.json", "*.txt", "model.safetensors"]
 
 
 def resolve_encoder(name: str = DEFAULT_ENCODER, revision: str | None = None) -> Path:

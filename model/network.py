@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
@@ -113,7 +113,7 @@ class RequestClassifier(PreTrainedModel):
 
     def embed_windows(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The encoder's output averaged over a window's tokens, shape (windows, width)."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 

@@ -8,11 +8,22 @@ from typing import Protocol
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from stillwatch.data.errors import BundleError
 from stillwatch.model.pooling import FloatArray
 
 IntArray = NDArray[np.int64]
+
+_UNREADABLE = (  # onnxruntime's errors have no parent of their own
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+    onnx_errors.RuntimeException,
+)
 
 
 class Runtime(Protocol):
@@ -66,7 +77,7 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
-        except (OSError, RuntimeError, ValueError) as error:  # onnxruntime's own errors are RuntimeErrors
+        except _UNREADABLE as error:
             raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
         self.name = "onnxruntime-int8" if "int8" in path.name else "onnxruntime-fp32"
         self.max_batch = 1

@@ -42,10 +42,11 @@ class Scorer:
         self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
         for number, probe in enumerate(bundle.probes):
             extraction, _ = runtime.run(*probe_ids(probe))
-            if not abs(float(extraction[0]) - probe.extraction) <= PROBE_TOLERANCE:
+            difference = abs(float(extraction[0]) - probe.extraction)
+            if not difference <= PROBE_TOLERANCE:  # refuses NaN, too
                 raise BundleError(
-                    f"probes.{number}: {runtime.name} on this machine is {abs(float(extraction[0]) - probe.extraction):.2f} "
-                    "away from the exported logit; use the torch runtime here, or export the bundle on such a machine"
+                    f"probes.{number}: {runtime.name} on this machine is {difference:.2f} away from the exported "
+                    "logit; use the torch runtime here, or export the bundle on such a machine"
                 )
 
     @classmethod

@@ -85,7 +85,8 @@ class Windower:
 
     def _pack(self, windows: list[list[int]], marker: list[int], text: list[int]) -> None:
         # A tail of a few tokens would split a sentence for nothing: start a new window instead.
-        if windows[-1] and self._room - len(windows[-1]) < min(len(marker) + len(text), self._room // 4):
+        least = min(len(marker) + len(text), max(self._room // 4, len(marker) + 1))
+        if windows[-1] and self._room - len(windows[-1]) < least:
             windows.append([])
         start = 0
         while True:
@@ -94,7 +95,7 @@ class Windower:
             windows[-1] += text[start:end]
             if end >= len(text):
                 return
-            start = end - self._overlap
+            start = max(start, end - self._overlap)
             windows.append([])
 
     def _encode(self, texts: list[str]) -> list[list[int]]:

@@ -81,16 +81,17 @@ class FrozenEncoderBaseline:
             if record.id not in self._embeddings
         ]
         flat = sorted(((ids, record) for record, windows in new for ids in windows), key=lambda each: len(each[0]))
-        sums = {record: np.zeros(0, np.float32) for record, _ in new}
+        width = self._classifier.extraction_head.in_features
+        sums = {record: np.zeros(width, np.float32) for record, _ in new}
         for start in range(0, len(flat), 32):
             batch = flat[start : start + 32]
             vectors = self._encode([ids for ids, _ in batch])
             for (_, record), vector in zip(batch, vectors, strict=True):
-                sums[record] = vector if not sums[record].size else sums[record] + vector
+                sums[record] += vector
             if self._on_progress is not None:
                 self._on_progress(len(batch))
         for record, windows in new:
-            self._embeddings[record] = sums[record] / len(windows)
+            self._embeddings[record] = sums[record] / np.float32(len(windows))
         return np.stack([self._embeddings[record.id] for record in records])
 
     def _encode(self, windows: list[tuple[int, ...]]) -> NDArray[np.float32]:

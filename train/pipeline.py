@@ -6,7 +6,7 @@ This page is the table of contents of training; each step stands in a module of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,14 @@ import yaml
 from rich.console import Console
 from transformers import TrainerCallback
 
-from stillwatch.data.duplicates import near_duplicates
+from stillwatch.data.bonds import find_pairs
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import digest_records, load_source, select_request_visible
-from stillwatch.data.splits import Fold, rotate_families
+from stillwatch.data.splits import Fold, check_fold, rotate_families
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.calibration import Calibration
-from stillwatch.model.render import render_text
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
 from stillwatch.train.calibrate import fit_calibration
@@ -36,7 +35,7 @@ from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
-from stillwatch.train.tracking import Tracker
+from stillwatch.train.tracking import Context, Tracker
 
 NUM_PARITY_REQUESTS = 64
 """Requests whose first windows the export is compared on."""
@@ -175,7 +174,7 @@ def plan_folds(
 ) -> list[Fold]:
     """The folds to run; what had to be tied together or left out is printed."""
     with console.status("Looking for near-duplicates across families"):
-        pairs = near_duplicates([render_text(record.request) for record in records])
+        pairs = find_pairs(records)
     rotation = rotate_families(
         records,
         num_folds=config.split.num_folds,
@@ -184,14 +183,24 @@ def plan_folds(
         always_train=fixed_sources,
         pairs=pairs,
     )
-    for note in rotation.notes:
-        console.print(f"Split: {note}")
-    return [rotation.folds[number] for number in config.split.folds]
+    for tie in rotation.ties:
+        console.print(f"Split: {tie}")
+    folds = [rotation.folds[number] for number in config.split.folds]
+    for fold in folds:
+        check_fold(records, fold, pairs=pairs)
+        console.print(
+            f"{fold.name}: {len(fold.train):,} to train on, {len(fold.validation):,} to validate, {len(fold.test):,} "
+            f"to test, {len(fold.dropped):,} left out as bound to held-out records"
+        )
+    return folds
 
 
 def build_baselines(config: TrainConfig) -> dict[str, Baseline]:
     """The baselines that the configuration names, in its order."""
-    makers = {"tfidf": TfidfBaseline, "frozen_encoder": lambda: FrozenEncoderBaseline(config.model)}
+    makers: dict[str, Callable[[], Baseline]] = {
+        "tfidf": TfidfBaseline,
+        "frozen_encoder": lambda: FrozenEncoderBaseline(config.model),
+    }
     return {name: makers[name]() for name in config.evaluate.baselines}
 
 
@@ -279,7 +288,12 @@ def _track_fold(
     resume: bool,
 ) -> FoldResult:
     with tracker.open_child(fold.name) as child:
-        for context, side in (("train", fold.train), ("validation", fold.validation), ("test", fold.test)):
+        sides: tuple[tuple[Context, tuple[int, ...]], ...] = (
+            ("train", fold.train),
+            ("validation", fold.validation),
+            ("test", fold.test),
+        )
+        for context, side in sides:
             chosen = [records[i] for i in side]
             counts = Counter(record.label.value for record in chosen)
             child.log_dataset(f"{config.name}-{fold.name}-{context}", digest_records(chosen), counts, context)

@@ -11,10 +11,10 @@ from stillwatch.train.summary import FPRS, SliceRate
 
 NAMES = {
     "stillwatch": "Stillwatch",
-    "tfidf": "TF-IDF + logistic regression",
-    "frozen_encoder": "frozen encoder + logistic regression",
+    "tfidf": "TF-IDF + LR",
+    "frozen_encoder": "frozen encoder + LR",
 }
-"""What a system is called in a table."""
+"""What a system is called in a table; LR is logistic regression."""
 
 
 def print_results(console: Console, results: Results, *, slices: tuple[str, ...] = ("technique", "source")) -> None:
@@ -34,8 +34,8 @@ def print_results(console: Console, results: Results, *, slices: tuple[str, ...]
 
 
 def percent(interval: Interval) -> str:
-    """`65.2% [58.0, 71.9]`."""
-    return f"{interval.value:.1%} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    """`65.2% [58, 72]`."""
+    return f"{interval.value:.1%} [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
 
 
 def _systems_table(results: Results) -> Table:
@@ -50,9 +50,9 @@ def _systems_table(results: Results) -> Table:
     for column in (
         "AUROC",
         *(f"TPR at {fpr:.1%} FPR" for fpr in FPRS),
-        *(f"mean of folds, {fpr:.1%}" for fpr in FPRS),
+        *(f"fold mean, {fpr:.1%}" for fpr in FPRS),
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, metrics in results.systems.items():
         table.add_row(
             NAMES.get(name, name),
@@ -66,10 +66,10 @@ def _systems_table(results: Results) -> Table:
 def _slice_table(name: str, what: str, rates: list[SliceRate]) -> Table:
     table = Table(title=f"By {name}: {what}", title_justify="left")
     table.add_column(name)
-    table.add_column("records", justify="right")
-    table.add_column("families", justify="right")
+    table.add_column("records", justify="right", no_wrap=True)
+    table.add_column("families", justify="right", no_wrap=True)
     for fpr in FPRS:
-        table.add_column(f"at {fpr:.1%} FPR", justify="right")
+        table.add_column(f"at {fpr:.1%} FPR", justify="right", no_wrap=True)
     for group in dict.fromkeys(rate.group for rate in rates):
         row = {rate.fpr: rate for rate in rates if rate.group == group}
         some = next(iter(row.values()))

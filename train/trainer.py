@@ -9,13 +9,20 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer
 
+from stillwatch.model.network import RequestClassifier
+
+_HEADS = frozenset({"extraction_head", "technique_head"})
+
 
 class RequestTrainer(Trainer):
     """Draws with the given sampler; the heads learn at their own rate."""
 
-    def __init__(self, *args: Any, sampler: Sampler[int], head_learning_rate: float, **kwargs: Any) -> None:
+    def __init__(
+        self, model: RequestClassifier, *, sampler: Sampler[int], head_learning_rate: float, **kwargs: Any
+    ) -> None:
         """Everything else is the Trainer's."""
-        super().__init__(*args, **kwargs)
+        super().__init__(model, **kwargs)
+        self._classifier = model
         self._sampler = sampler
         self._head_learning_rate = head_learning_rate
 
@@ -25,11 +32,10 @@ class RequestTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with the encoder at `learning_rate` and the heads at `head_learning_rate`."""
         if self.optimizer is None:
-            target = model if model is not None else self.model
-            encoder, heads = [], []
-            for name, parameter in target.named_parameters():
-                if parameter.requires_grad:
-                    (heads if "_head" in name else encoder).append(parameter)
+            target = self._classifier if model is None else model
+            learning = [(name, p) for name, p in target.named_parameters() if p.requires_grad]
+            heads = [p for name, p in learning if not _HEADS.isdisjoint(name.split("."))]
+            encoder = [p for name, p in learning if _HEADS.isdisjoint(name.split("."))]
             groups = [
                 {"params": encoder, "lr": self.args.learning_rate},
                 {"params": heads, "lr": self._head_learning_rate},
