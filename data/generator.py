@@ -156,7 +156,7 @@ def _read_tools(seed: Mapping[str, object]) -> tuple[Tool, ...]:
         Tool(
             name=str(tool["name"]),
             description=str(tool["description"]),
-            parameters=json.dumps(tool["parameters"], ensure_ascii=False),
+            parameters=json.dumps(tool["parameters"], ensure_ascii=False, separators=(",", ":")),
         )
         for tool in tools
     )
