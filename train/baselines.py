@@ -28,6 +28,10 @@ from stillwatch.train.fit import pad_token_id
 Scores = NDArray[np.float64]
 
 
+FROZEN_WINDOWS = 2
+"""Windows of a request that the frozen encoder reads: 512 tokens by default, the usual cut of such baselines."""
+
+
 class Baseline(Protocol):
     """Fits on records and scores records."""
 
@@ -50,7 +54,7 @@ class TfidfBaseline:
 
 
 class FrozenEncoderBaseline:
-    """The base encoder as it comes, mean-pooled over every window, then logistic regression.
+    """The base encoder as it comes, mean-pooled over the first windows, then logistic regression.
 
     Embeddings are computed once for each record and kept, so that a rotation reads every text once.
     """
@@ -74,9 +78,9 @@ class FrozenEncoderBaseline:
         return np.asarray(pipeline.decision_function(self.embed(test)))
 
     def embed(self, records: Sequence[LabelledRequest]) -> NDArray[np.float32]:
-        """Embeddings of shape (records, width): the mean over windows of the mean over tokens."""
+        """Embeddings of shape (records, width): the mean over the first windows of the mean over tokens."""
         new = [
-            (record.id, self._windower.cut(record.request).ids)
+            (record.id, self._windower.cut(record.request).ids[:FROZEN_WINDOWS])
             for record in records
             if record.id not in self._embeddings
         ]
@@ -91,7 +95,7 @@ class FrozenEncoderBaseline:
             if self._on_progress is not None:
                 self._on_progress(len(batch))
         for record, windows in new:
-            self._embeddings[record] = sums[record] / np.float32(len(windows))
+            self._embeddings[record] = (sums[record] / len(windows)).astype(np.float32)
         return np.stack([self._embeddings[record.id] for record in records])
 
     def _encode(self, windows: list[tuple[int, ...]]) -> NDArray[np.float32]:
