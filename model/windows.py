@@ -47,6 +47,7 @@ class Windower:
         """Take over a tokenizer; its own truncation and padding are switched off."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # "[SEP]" in a request is five characters of text
         self._tokenizer = tokenizer
         self._overlap = config.overlap_tokens
         self._prefix, self._suffix = _special_tokens(tokenizer)
@@ -65,9 +66,11 @@ class Windower:
             BundleError: the file is missing or not a tokenizer.
         """
         try:
-            json.loads(path.read_text("utf-8"))
+            tokenizer = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise BundleError(f"{path.name}: not a readable tokenizer; build the bundle again") from error
+        if not isinstance(tokenizer, dict) or "model" not in tokenizer:
+            raise BundleError(f"{path.name}: JSON, but not a tokenizer; build the bundle again")
         return cls(Tokenizer.from_file(str(path)), config)
 
     def cut(self, request: Request) -> Windows:

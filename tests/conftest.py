@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import string
 from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from stillwatch.data.labels import TECHNIQUES
@@ -27,6 +31,9 @@ from stillwatch.model.bundle import (
 )
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.render import RENDERING_VERSION
+
+if TYPE_CHECKING:
+    from stillwatch.train.fit import Fitted
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "reasoning")
 
@@ -71,6 +78,89 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         files={},
     )
     return seal_bundle(folder, manifest)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers, 32 wide, with a tokenizer that reads any ASCII text."""
+    from transformers import BertConfig, BertModel, set_seed
+
+    folder = tmp_path_factory.mktemp("bert")
+    vocabulary = _save_tokenizer(folder, pad="[PAD]", unknown="[UNK]", first="[CLS]", last="[SEP]")
+    set_seed(1)
+    BertModel(
+        BertConfig(vocab_size=len(vocabulary), max_position_embeddings=128, pad_token_id=0, **_SIZE)
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def roberta_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a RoBERTa: other special tokens, padding that is not 0, positions that start after it."""
+    from transformers import RobertaConfig, RobertaModel, set_seed
+
+    folder = tmp_path_factory.mktemp("roberta")
+    vocabulary = _save_tokenizer(folder, first="<s>", pad="<pad>", last="</s>", unknown="<unk>")
+    set_seed(1)
+    RobertaModel(
+        RobertaConfig(vocab_size=len(vocabulary), max_position_embeddings=130, pad_token_id=1, **_SIZE)
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_fitted(bert_folder: Path) -> Fitted:
+    """The tiny BERT after a few steps on windows that are extraction by their share of the word `trace`."""
+    import torch
+    from transformers import set_seed
+
+    from stillwatch.model.network import RequestClassifier
+    from stillwatch.model.windows import WindowConfig, Windower
+    from stillwatch.train.fit import Fitted
+
+    set_seed(2)
+    network = RequestClassifier.from_encoder(bert_folder, attention="eager", head_dropout=0.0)
+    rng = Random(3)
+    words = torch.tensor([[rng.random() < share for _ in range(14)] for share in [i / 63 for i in range(64)]])
+    vocabulary = Tokenizer.from_file(str(bert_folder / TOKENIZER)).get_vocab()
+    body = torch.where(words, vocabulary["trace"], vocabulary["order"])
+    ids = torch.cat([torch.full((64, 1), 2), body, torch.full((64, 1), 3)], dim=1).unsqueeze(1)
+    labels, techniques = (words.float().mean(1) > 0.5).long(), torch.arange(64) % len(TECHNIQUES)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = network(ids, torch.ones_like(ids), labels, techniques).loss
+        loss.backward()
+        optimizer.step()
+    windower = Windower.load(bert_folder / TOKENIZER, WindowConfig(64, 8))
+    return Fitted(network.eval(), windower, bert_folder / TOKENIZER, 0, 1.0, None)
+
+
+_SIZE: dict[str, int] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+
+
+def _save_tokenizer(folder: Path, **special: str) -> list[str]:
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    words = ["hello", "order", "trace", "reasoning", "user", "assistant", "system", "tool", "call", "answer", "format"]
+    vocabulary = [*special.values(), *letters, *(f"##{letter}" for letter in letters), *words]
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token=special["unknown"], max_input_chars_per_word=400))
+    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.add_special_tokens(list(special.values()))
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{special['first']} $A {special['last']}",
+        special_tokens=[(special[place], ids[special[place]]) for place in ("first", "last")],
+    )
+    tokenizer.enable_truncation(16)  # what many encoders ship; ours must switch it off
+    tokenizer.enable_padding(pad_id=ids[special["pad"]], pad_token=special["pad"], length=16)
+    tokenizer.save(str(folder / TOKENIZER))
+    return vocabulary
 
 
 def _share_of_token(token: int) -> onnx.ModelProto:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from stillwatch.data.labels import Role
+from stillwatch.data.records import Message, Request, Tool, ToolCall
+from stillwatch.model.render import Segment, render, render_text
+
+WHOLE = Request(
+    messages=(
+        Message(Role.SYSTEM, "be brief"),
+        Message(Role.USER, "look at this", other_parts=("image_url", "input_audio")),
+        Message(Role.ASSISTANT, "one moment", (ToolCall("find", '{"id":1}'), ToolCall("list"))),
+        Message(Role.TOOL, "found"),
+    ),
+    tools=(Tool("find", "finds an order", '{"type":"object"}'), Tool("list")),
+    response_format='{"type":"json_object"}',
+)
+
+
+def test_every_part_of_a_request_is_rendered_in_reading_order() -> None:
+    assert render(WHOLE) == (
+        Segment("system:", "be brief"),
+        Segment("user:", "look at this\n(image_url)\n(input_audio)"),
+        Segment("assistant:", "one moment"),
+        Segment("tool call:", 'find {"id":1}'),
+        Segment("tool call:", "list"),
+        Segment("tool:", "found"),
+        Segment("tool:", 'find finds an order {"type":"object"}'),
+        Segment("tool:", "list"),
+        Segment("answer format:", '{"type":"json_object"}'),
+    )
+
+
+def test_a_turn_of_tool_calls_alone_has_no_empty_segment() -> None:
+    request = Request((Message(Role.ASSISTANT, "", (ToolCall("find"),)),))
+    assert render(request) == (Segment("tool call:", "find"),)
+
+
+def test_an_empty_turn_still_says_who_was_silent() -> None:
+    assert render(Request((Message(Role.USER, ""),))) == (Segment("user:", ""),)
+
+
+def test_rendered_text_holds_every_segment_on_a_line_of_its_own() -> None:
+    text = render_text(WHOLE)
+    assert all(f"{segment.marker} {segment.text}" in text for segment in render(WHOLE))
+    assert text.startswith("system: be brief\nuser: look at this\n")
