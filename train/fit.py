@@ -6,6 +6,8 @@ It never looks at test families, and never validates on random rows: those measu
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +18,18 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as transformers_logging
 
+from stillwatch.data.errors import EncoderError
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.encoder import resolve_encoder
 from stillwatch.model.network import RequestClassifier
@@ -27,6 +37,7 @@ from stillwatch.model.windows import WindowConfig, Windower
 from stillwatch.train.config import FitConfig, ModelConfig
 from stillwatch.train.examples import Examples, FamilySampler, WindowCollator, cut_windows
 from stillwatch.train.metrics import auroc
+from stillwatch.train.progress import FitBar
 from stillwatch.train.trainer import RequestTrainer
 
 
@@ -74,7 +85,10 @@ def fit(
         folder: where checkpoints go.
         epochs: instead of `config.epochs`; may be a fraction.
         callbacks: more Trainer callbacks, such as a logger of steps.
-        resume: go on from the last checkpoint in `folder`, if there is one.
+        resume: go on from the last checkpoint in `folder`, if there is one; else those found there are deleted.
+
+    Raises:
+        EncoderError: the encoder cannot be found, has too few layers to freeze, or reads shorter windows.
     """
     set_seed(seed)
     transformers_logging.disable_progress_bar()
@@ -85,10 +99,12 @@ def fit(
     tokenizer_file = encoder / "tokenizer.json"
     windower = Windower.load(tokenizer_file, WindowConfig(model.max_tokens, model.overlap_tokens))
     pad_id = pad_token_id(network, tokenizer_file)
+    check_window(network, model.max_tokens, pad_id)
     examples = Examples(train, cut_windows(windower, train), config.train_windows)
     held_out = draw_evenly(validation, config.max_validation_requests, seed)
     num_draws = config.requests_per_epoch or len(train)
-    steps = max(1, num_draws // config.batch_size // config.evaluations_per_epoch)
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
+    steps = max(1, num_draws // (config.batch_size * num_processes) // config.evaluations_per_epoch)
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs if epochs is not None else config.epochs,
@@ -106,13 +122,14 @@ def fit(
         save_strategy="steps",
         save_steps=steps,
         save_total_limit=1,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=bool(held_out),
         metric_for_best_model="family_auroc" if held_out else None,
         greater_is_better=True if held_out else None,
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=[],
-        disable_tqdm=False,
+        disable_tqdm=True,
     )
     trainer = RequestTrainer(
         model=network,
@@ -131,6 +148,11 @@ def fit(
         ),
         head_learning_rate=config.head_learning_rate,
     )
+    trainer.remove_callback(PrinterCallback)  # it prints logs where results are piped
+    trainer.add_callback(FitBar(f"fitting {folder.name}"))
+    if not resume and trainer.is_world_process_zero():
+        for stale in folder.glob("checkpoint-*"):  # or a later resume might take one of them for its own
+            shutil.rmtree(stale)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None)
     best = trainer.state.best_metric
     best_step = trainer.state.best_global_step or trainer.state.global_step
@@ -167,6 +189,22 @@ def pad_token_id(network: RequestClassifier, tokenizer_file: Path) -> int:
         return int(configured)
     padding = Tokenizer.from_file(str(tokenizer_file)).padding
     return int(padding["pad_id"]) if padding else 0
+
+
+def check_window(network: RequestClassifier, max_tokens: int, pad_id: int) -> None:
+    """Read one window of `max_tokens`: encoders say in different ways how long a text may be.
+
+    Raises:
+        EncoderError: that is too long for the encoder.
+    """
+    input_ids = torch.full((1, max_tokens), 1 if pad_id == 0 else 0)
+    try:
+        with torch.inference_mode():
+            network.forward_windows(input_ids, torch.ones_like(input_ids))
+    except (IndexError, RuntimeError) as error:
+        raise EncoderError(
+            f"model.max_tokens: {max_tokens} tokens are more than the encoder can read; lower it"
+        ) from error
 
 
 def draw_evenly(records: Sequence[LabelledRequest], limit: int, seed: int) -> list[LabelledRequest]:
