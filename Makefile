@@ -44,6 +44,7 @@ clean: ## remove what the tools build; .venv and runs stay
 
 # An editable install remembers which folders have an __init__.py.
 $(READY): pyproject.toml constraints.txt $(wildcard */__init__.py)
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv, once; a few minutes"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@
