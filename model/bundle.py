@@ -46,6 +46,10 @@ DEFAULT_BUNDLE = Path(__file__).parent / "default"
 """The bundle that ships with the package."""
 
 
+class _Format(BaseModel):
+    format_version: int
+
+
 class Manifest(BaseModel):
     """What a bundle says of itself."""
 
@@ -131,12 +135,14 @@ def load_bundle(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; name the folder that holds {MANIFEST}")
     raw = _read(folder, MANIFEST)
-    manifest = _parse(Manifest, raw, MANIFEST)
-    if manifest.format_version != FORMAT_VERSION:
+    # Before the rest is read: another format may have other fields.
+    format_version = _parse(_Format, raw, MANIFEST).format_version
+    if format_version != FORMAT_VERSION:
         raise BundleError(
-            f"{MANIFEST}: format_version {manifest.format_version} is not {FORMAT_VERSION}, the one this release "
+            f"{MANIFEST}: format_version {format_version} is not {FORMAT_VERSION}, the one this release "
             "reads; install the release that wrote the bundle, or train it again"
         )
+    manifest = _parse(Manifest, raw, MANIFEST)
     if manifest.rendering_version != RENDERING_VERSION:
         raise BundleError(
             f"{MANIFEST}: rendering_version {manifest.rendering_version} is not {RENDERING_VERSION}; the model would "

@@ -38,7 +38,7 @@ class Calibration(BaseModel):
     num_benign: int = Field(ge=1)
     """Held-out benign requests behind the thresholds."""
     num_extraction: int = Field(ge=1)
-    prior: float = 0.5
+    prior: float = Field(default=0.5, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _flag_is_stricter(self) -> Calibration:

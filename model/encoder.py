@@ -29,8 +29,19 @@ def resolve_encoder(name: str = DEFAULT_ENCODER, revision: str | None = None) ->
         revision: commit of the model id; the default encoder brings its own.
 
     Raises:
-        EncoderError: it cannot be found here or downloaded, or its files are not the pinned ones.
+        EncoderError: it cannot be found here or downloaded, its files are not the pinned ones, or it has no
+            `tokenizer.json`.
     """
+    found = _find(name, revision)
+    if not (found / "tokenizer.json").is_file():
+        raise EncoderError(
+            f"model.encoder: {name} has no tokenizer.json; name an encoder with a fast tokenizer, or save its own with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+    return found
+
+
+def _find(name: str, revision: str | None) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

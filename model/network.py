@@ -86,7 +86,9 @@ class RequestClassifier(PreTrainedModel):
             EncoderError: the folder holds no encoder that transformers can load.
         """
         try:
-            encoder = AutoModel.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
+            encoder = AutoModel.from_pretrained(
+                folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
         except (OSError, ValueError, KeyError) as error:
             raise EncoderError(
                 f"model.encoder: {folder.name} is not a Hugging Face encoder with safetensors weights; "
@@ -95,7 +97,7 @@ class RequestClassifier(PreTrainedModel):
         classifier = cls(
             RequestClassifierConfig(encoder=encoder.config.to_dict(), attn_implementation=attention, **config)
         )
-        classifier.encoder.load_state_dict(encoder.state_dict(), strict=False)
+        classifier.encoder.load_state_dict(encoder.state_dict())
         return classifier
 
     def forward_windows(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
