@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from rich.console import Console
 from transformers import TrainerCallback
+from transformers.utils import logging as transformers_logging
 
 from stillwatch.data.bonds import find_pairs
 from stillwatch.data.errors import ConfigError
@@ -64,6 +65,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
     Raises:
         StillwatchError: a source, a split, the export or the tracking store is at fault; the message tells how.
     """
+    transformers_logging.disable_progress_bar()  # of loading weights: over before it is read
     records, fixed_sources = load_records(config)
     console.print(describe_records(records))
     folds = plan_folds(records, fixed_sources, config, console)

@@ -80,7 +80,7 @@ class FitBar(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Tell the latest loss and held-out AUROC."""
+        """Tell the latest loss and held-out AUROC; each evaluation gets a line."""
         if self._progress is None or logs is None:
             return
         self._told |= {
@@ -88,7 +88,10 @@ class FitBar(TrainerCallback):
             for key, name in (("loss", "loss"), ("eval_family_auroc", "held-out AUROC"))
             if key in logs
         }
-        self._progress.update(self._task, told=", ".join(self._told.values()))
+        told = ", ".join(self._told.values())
+        self._progress.update(self._task, told=told)
+        if "eval_family_auroc" in logs:  # a line of its own: a bar leaves nothing in the log of a background run
+            self._progress.console.print(f"{self._what}: step {state.global_step} of {state.max_steps}: {told}")
 
     @override
     def on_train_end(
