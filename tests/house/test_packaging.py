@@ -184,3 +184,9 @@ def test_no_file_names_a_machine_or_a_registry(repository: Path, tracked: list[P
 def test_git_ignores_no_code(repository: Path) -> None:
     git = ["git", "-C", str(repository), "check-ignore", *(f"{folder}/new.py" for folder in FOLDERS)]
     assert not subprocess.run(git, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_readme_begins_with_demo_and_test(repository: Path) -> None:
+    blocks = re.findall(r"```(?:sh|bash|console)?\n(.*?)```", (repository / "README.md").read_text("utf-8"), re.DOTALL)
+    commands_given = [line.removeprefix("$ ").split("#")[0].strip() for line in "".join(blocks).splitlines() if line]
+    assert commands_given[:2] == ["make demo", "make test"]
