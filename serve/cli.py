@@ -74,6 +74,3 @@ def main() -> None:
     except StillwatchError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; Python would complain while it shuts down
-        sys.exit(141)

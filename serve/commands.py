@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stillwatch.data.dialects import parse_request
 from stillwatch.data.errors import InputError
@@ -46,7 +47,7 @@ def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int,
         nonlocal num_bad
         for row in iter_rows(None if str(source) == "-" else source):
             try:
-                yield _parse(row, source)
+                yield _parse(row)
             except InputError as error:
                 if not skip_bad:
                     raise
@@ -56,17 +57,18 @@ def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int,
     verdicts: list[Verdict] = []
     requests = readable()
     # A bad line ends the run, but not before the lines above it have their verdicts.
-    while chunk := _take(requests, CHUNK):
+    failure: InputError | None = None
+    while failure is None and (chunk := _take(requests, CHUNK)):
         found, failure = chunk
         for verdict in scorer.score_many(found):
             if table:
                 verdicts.append(verdict)
             else:
                 click.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
-        if failure is not None:
-            raise failure
     if table:
         Console().print(verdict_table(verdicts))
+    if failure is not None:
+        raise failure
     if num_bad:
         raise InputError(
             "input", f"{num_bad} bad line{'s' * (num_bad > 1)} skipped", "mend them; the others are scored"
@@ -82,7 +84,7 @@ def verdict_table(verdicts: list[Verdict]) -> Table:
     for verdict in verdicts:
         technique, share = max(verdict.techniques.items(), key=lambda each: each[1])
         table.add_row(
-            verdict.id or "-",
+            Text(verdict.id or "-"),  # brackets in an id are no markup
             f"{verdict.probability:.3f}",
             f"[{colours[verdict.action]}]{verdict.action}[/]",
             f"{technique} {share:.0%}" if verdict.action != "allow" else "",
@@ -101,10 +103,10 @@ def _take(requests: Iterator[Request], limit: int) -> tuple[list[Request], Input
     return (taken, None) if taken else None
 
 
-def _parse(row: Row, source: Path) -> Request:
+def _parse(row: Row) -> Request:
     if isinstance(row.value, InputError):
         raise row.value
     try:
         return parse_request(row.value)
     except InputError as error:
-        raise error.at(f"{source}:{row.line}") from error
+        raise error.at(row.where) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import pytest
@@ -16,7 +16,8 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from stillwatch.data.labels import TECHNIQUES
+from stillwatch.data.labels import TECHNIQUES, Role
+from stillwatch.data.records import Message, Request
 from stillwatch.model.bundle import (
     CALIBRATION,
     FORMAT_VERSION,
@@ -33,9 +34,21 @@ from stillwatch.model.calibration import Calibration
 from stillwatch.model.render import RENDERING_VERSION
 
 if TYPE_CHECKING:
+    from stillwatch.model.network import RequestClassifier
     from stillwatch.train.fit import Fitted
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "reasoning")
+
+TINY_CALIBRATION = Calibration(
+    slope=4.0,
+    intercept=0.0,
+    review_logit=-1.0,
+    flag_logit=1.0,
+    review_fpr=0.01,
+    flag_fpr=0.001,
+    num_benign=1000,
+    num_extraction=1000,
+)
 
 
 @pytest.fixture(scope="session")
@@ -54,17 +67,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     tokenizer.save(str(folder / TOKENIZER))
     onnx.save(_share_of_token(WORDS.index("reasoning")), str(folder / ONNX_MODEL))
     write_probes(folder, (Probe(ids=(2, 5, 5, 3), extraction=0.0),))
-    calibration = Calibration(
-        slope=4.0,
-        intercept=0.0,
-        review_logit=-1.0,
-        flag_logit=1.0,
-        review_fpr=0.01,
-        flag_fpr=0.001,
-        num_benign=1000,
-        num_extraction=1000,
-    )
-    (folder / CALIBRATION).write_text(calibration.model_dump_json(), "utf-8")
+    (folder / CALIBRATION).write_text(TINY_CALIBRATION.model_dump_json(), "utf-8")
     (folder / MODEL_CARD).write_text("# A bundle for tests\n", "utf-8")
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -109,15 +112,14 @@ def roberta_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_fitted(bert_folder: Path) -> Fitted:
+def tiny_network(bert_folder: Path) -> RequestClassifier:
     """The tiny BERT after a few steps on windows that are extraction by their share of the word `trace`."""
     import torch
     from transformers import set_seed
 
     from stillwatch.model.network import RequestClassifier
-    from stillwatch.model.windows import WindowConfig, Windower
-    from stillwatch.train.fit import Fitted
 
+    torch.set_num_threads(1)  # so small a network only waits for more
     set_seed(2)
     network = RequestClassifier.from_encoder(bert_folder, attention="eager", head_dropout=0.0)
     rng = Random(3)
@@ -132,11 +134,44 @@ def tiny_fitted(bert_folder: Path) -> Fitted:
         loss = network(ids, torch.ones_like(ids), labels, techniques).loss
         loss.backward()
         optimizer.step()
+    network.eval()
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_fitted(tiny_network: RequestClassifier, bert_folder: Path) -> Fitted:
+    """The same as a fit leaves it behind."""
+    from stillwatch.model.windows import WindowConfig, Windower
+    from stillwatch.train.fit import Fitted
+
     windower = Windower.load(bert_folder / TOKENIZER, WindowConfig(64, 8))
-    return Fitted(network.eval(), windower, bert_folder / TOKENIZER, 0, 1.0, None)
+    return Fitted(tiny_network, windower, bert_folder / TOKENIZER, 0, 1.0, None)
 
 
-_SIZE: dict[str, int] = {
+@pytest.fixture(scope="session")
+def trained_bundle(tiny_fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """What `build_bundle` makes of the tiny BERT: exported to int8, compared, sealed. Takes some seconds."""
+    from stillwatch.train.bundling import build_bundle
+    from stillwatch.train.config import ModelConfig
+
+    rng = Random(4)
+    words = [[rng.choice(["trace", "order", "hello"]) for _ in range(rng.randint(4, 40))] for _ in range(64)]
+    texts = [" ".join(each) for each in words]
+    windows = [tuple(tiny_fitted.windower.cut(Request((Message(Role.USER, text),))).ids[0]) for text in texts]
+    bundle, _ = build_bundle(
+        tiny_fitted,
+        tmp_path_factory.mktemp("trained") / "bundle",
+        name="trained",
+        model=ModelConfig(encoder="tiny", max_tokens=64, overlap_tokens=8),
+        calibration=TINY_CALIBRATION,
+        windows=windows,
+        card="# A bundle for tests\n",
+        trained={"seed": "2"},
+    )
+    return bundle
+
+
+_SIZE: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,

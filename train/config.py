@@ -241,7 +241,10 @@ def _override(raw: dict[str, object], override: str) -> None:
             node = node[int(part)]
         else:
             raise ConfigError(f"override {key}: there is nothing under {part}; check the path")
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {key}: the value is not YAML; quote it") from error
     if isinstance(node, dict):
         node[last] = parsed
     elif isinstance(node, list) and last.isdigit() and int(last) < len(node):

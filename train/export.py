@@ -70,9 +70,11 @@ def export_int8(model: RequestClassifier, path: Path, windows: Sequence[Window])
         windows: real windows to compare on, at least 20 for a meaningful rank correlation.
 
     Raises:
-        ExportError: the export does not agree; nothing is left at `path`.
+        ExportError: a weight is not finite, or the export does not agree; nothing is left at `path`.
     """
     model = model.eval().cpu()
+    if broken := [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]:
+        raise ExportError(f"{broken[0]}: holds NaN or infinity; the fit diverged, lower fit.learning_rate")
     with TemporaryDirectory() as folder:
         exported, prepared = Path(folder) / "model.onnx", Path(folder) / "prepared.onnx"
         _export(model, exported, windows[0])

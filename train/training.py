@@ -45,9 +45,7 @@ def train(config_path: Path, overrides: tuple[str, ...], folder: Path | None, re
         print_results(Console(), outcome.results)
     console.print(f"Bundle      {outcome.bundle.folder} ({outcome.bundle.version})")
     console.print(f"Run         {outcome.page or outcome.run_id}")
-    if outcome.version is not None:
-        console.print(
-            f"Registered  {outcome.version.name} version {outcome.version.version} ({', '.join(outcome.version.aliases)})"
-        )
+    if (version := outcome.version) is not None:
+        console.print(f"Registered  {version.name} version {version.version} ({', '.join(version.aliases)})")
     if outcome.page is None:
         console.print("Its page    stillwatch runs ui")

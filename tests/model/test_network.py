@@ -17,7 +17,9 @@ MASK = torch.tensor([[[1, 1, 1, 1], [1, 1, 1, 0]], [[1, 1, 1, 1], [0, 0, 0, 0]]]
 
 @pytest.fixture
 def network(bert_folder: Path) -> RequestClassifier:
-    return RequestClassifier.from_encoder(bert_folder, head_dropout=0.0, technique_weight=0.5).eval()
+    network = RequestClassifier.from_encoder(bert_folder, head_dropout=0.0, technique_weight=0.5)
+    network.eval()
+    return network
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ NUM_SPECIAL = 2
 
 def numbered_tokenizer() -> Tokenizer:
     """Every word `0`, `1`, ... is one token, so that a window shows which words it holds."""
-    words = ["<first>", "<last>", *MARKERS, *map(str, range(NUM_WORDS))]
-    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<last>"))
+    words = ["<first>", "<last>", *MARKERS, *map(str, range(NUM_WORDS)), unknown := "?"]
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token=unknown))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.post_processor = TemplateProcessing(
         single="<first> $A <last>", special_tokens=[("<first>", FIRST), ("<last>", LAST)]
@@ -76,7 +77,7 @@ def test_a_message_over_several_windows_repeats_its_marker_and_overlaps() -> Non
     words = [words_of(window) for window in windows.ids]
     assert len(words) > 2
     assert {window[1] for window in windows.ids} == {NUM_SPECIAL}  # user:
-    assert all(before[-8:] == after[:8] for before, after in zip(words, words[1:], strict=False))
+    assert all(before[-8:] == after[:8] for before, after in pairwise(words))
 
 
 def test_a_widest_allowed_overlap_loses_nothing_where_a_second_message_starts_late() -> None:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.bundle import Bundle
+from stillwatch.model.logits import RequestLogits, compute_logits
+from stillwatch.model.network import RequestClassifier
+from stillwatch.model.runtimes import OnnxRuntime, Runtime
+from stillwatch.model.torch_runtime import TorchRuntime
+from stillwatch.model.windows import Windows
+
+
+def draw_requests(num_requests: int, seed: int = 0) -> list[Windows]:
+    rng = Random(seed)
+    requests = []
+    for _ in range(num_requests):
+        ids = tuple((2, *rng.choices((4, 5), k=rng.randint(1, 30)), 3) for _ in range(rng.randint(1, 5)))
+        requests.append(Windows(ids, sum(map(len, ids)), 1))
+    return requests
+
+
+@pytest.fixture(params=["onnxruntime", "torch"])
+def runtime(request: pytest.FixtureRequest, tiny_bundle: Bundle, tiny_network: RequestClassifier) -> Runtime:
+    return (
+        OnnxRuntime(tiny_bundle.onnx_model)
+        if request.param == "onnxruntime"
+        else TorchRuntime(tiny_network, max_batch=7)
+    )
+
+
+def extraction(logits: list[RequestLogits]) -> list[float]:
+    return [each.extraction for each in logits]
+
+
+def test_a_requests_score_depends_on_no_other_request_and_no_order(runtime: Runtime) -> None:
+    requests = draw_requests(40)
+    together = compute_logits(runtime, requests, pad_id=0)
+    alone = [compute_logits(runtime, [request], pad_id=0)[0] for request in requests]
+    assert_allclose(extraction(together), extraction(alone), atol=1e-4)
+    order = Random(1).sample(range(40), 40)
+    shuffled = compute_logits(runtime, [requests[i] for i in order], pad_id=0)
+    assert_allclose(extraction(shuffled), [alone[i].extraction for i in order], atol=1e-4)
+    assert_allclose([each.techniques for each in together], [each.techniques for each in alone], atol=1e-4)
+
+
+def test_onnxruntime_gives_every_bit_the_same_alone_and_in_company(tiny_bundle: Bundle) -> None:
+    runtime, requests = OnnxRuntime(tiny_bundle.onnx_model), draw_requests(30)
+    together = compute_logits(runtime, requests, pad_id=0)
+    for request, expected in zip(requests, together, strict=True):
+        [alone] = compute_logits(runtime, [request], pad_id=0)
+        assert alone.extraction == expected.extraction
+        assert np.array_equal(alone.techniques, expected.techniques)
+
+
+def test_the_top_window_is_the_one_with_the_highest_logit(runtime: Runtime) -> None:
+    for request in draw_requests(10, seed=3):
+        [logits] = compute_logits(runtime, [request], pad_id=0)
+        singles = [compute_logits(runtime, [Windows((ids,), 1, 1)], pad_id=0)[0].extraction for ids in request.ids]
+        assert singles[logits.top_window] == pytest.approx(max(singles), abs=1e-5)
+
+
+def test_one_result_a_request_and_progress_counts_every_window(runtime: Runtime) -> None:
+    requests, done = draw_requests(25), list[int]()
+    results = compute_logits(runtime, requests, pad_id=0, on_progress=done.append)
+    assert len(results) == 25
+    assert all(each.techniques.shape == (len(TECHNIQUES),) for each in results)
+    assert sum(done) == sum(len(request.ids) for request in requests)
+    assert max(done) <= runtime.max_batch
+
+
+def test_no_requests_give_no_results(runtime: Runtime) -> None:
+    assert compute_logits(runtime, [], pad_id=0) == []
