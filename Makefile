@@ -1,4 +1,4 @@
-# `make` lists the targets. Each one makes its own environment in .venv, once; git and Python 3.11 are all it needs.
+# `make` lists the targets. Each one makes its own environment in .venv, once; Python 3.11 and git are all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

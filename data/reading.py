@@ -10,7 +10,7 @@ import gzip
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from stillwatch.data.dialects import parse_labelled
 from stillwatch.data.errors import InputError, SourceError
@@ -82,9 +82,9 @@ def _list_files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and file.is_file())
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
         raise _unopened(path, error) from error
 
@@ -108,5 +108,5 @@ def _iter_parquet(path: Path) -> Iterator[Row]:
                     yield Row(number, value, str(path))
         except (ArrowException, OSError, UnicodeDecodeError):
             place = f"{path}:{number + 1}"
-            error = InputError("file", "a file that is not intact Parquet", "fetch or write it again", place)
-            yield Row(number + 1, error, str(path))
+            broken = InputError("file", "a file that is not intact Parquet", "fetch or write it again", place)
+            yield Row(number + 1, broken, str(path))

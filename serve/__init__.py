@@ -1,6 +1,7 @@
 """The serving room: the scorer's public face. Imports no torch, no mlflow and nothing of training."""
 
 from stillwatch.data.errors import BundleError, InputError, StillwatchError
+from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request, Tool, ToolCall
 from stillwatch.model.calibration import Action
 from stillwatch.model.scorer import Scorer
@@ -14,6 +15,7 @@ __all__ = [
     "Message",
     "Reason",
     "Request",
+    "Role",
     "Scorer",
     "StillwatchError",
     "Tool",

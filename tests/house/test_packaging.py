@@ -30,6 +30,7 @@ PUBLIC = {
     "Message",
     "Reason",
     "Request",
+    "Role",
     "Scorer",
     "StillwatchError",
     "Tool",
