@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-PERMISSIVE = frozenset(
-    {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "ODC-BY", "Unlicense"}
-)
+PERMISSIVE = frozenset({"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "ODC-BY", "Unlicense"})
 """SPDX identifiers. Attribution suffices for each of them, and the model card gives it."""
 
 

@@ -65,9 +65,7 @@ def load_source(
     if max_per_source is not None:
         records = thin(records, max_per_source, seed)
     if not records:
-        raise SourceError(
-            f"sources: {kind} gives no record that is allowed here; check path and permissive_only"
-        )
+        raise SourceError(f"sources: {kind} gives no record that is allowed here; check path and permissive_only")
     return records
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -18,9 +16,6 @@ from stillwatch.data.reading import Row, iter_rows
 from stillwatch.data.records import Request
 from stillwatch.model.scorer import RuntimeName, Scorer
 from stillwatch.model.verdict import Verdict
-
-CHUNK = 64
-"""Requests that are read before their verdicts are written; a pipe sees its answers after at most so many."""
 
 
 @click.command()
@@ -38,33 +33,27 @@ def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int,
     """Score the requests in SOURCE: JSONL, gzip or Parquet; `-` or nothing reads a pipe.
 
     A line is an OpenAI chat-completions body, an Anthropic Messages body, or a row of our own; its `id` comes back
-    with the verdict. Each verdict is one JSON line, in the order of the requests.
+    with the verdict. Each verdict is one JSON line, written before the next request is read.
     """
     scorer = Scorer.load(bundle, runtime=runtime, num_threads=threads)
-    num_bad = 0
-
-    def readable() -> Iterator[Request]:
-        nonlocal num_bad
-        for row in iter_rows(None if str(source) == "-" else source):
-            try:
-                yield _parse(row)
-            except InputError as error:
-                if not skip_bad:
-                    raise
-                num_bad += 1
-                click.echo(f"Skipped: {error}", err=True)
-
     verdicts: list[Verdict] = []
-    requests = readable()
-    # A bad line ends the run, but not before the lines above it have their verdicts.
     failure: InputError | None = None
-    while failure is None and (chunk := _take(requests, CHUNK)):
-        found, failure = chunk
-        for verdict in scorer.score_many(found):
-            if table:
-                verdicts.append(verdict)
-            else:
-                click.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
+    num_bad = 0
+    for row in iter_rows(None if str(source) == "-" else source):
+        try:
+            request = _parse(row)
+        except InputError as error:
+            if not skip_bad:
+                failure = error  # told last, after the verdicts of the lines above it
+                break
+            num_bad += 1
+            click.echo(f"Skipped: {error}", err=True)
+            continue
+        verdict = scorer.score(request)
+        if table:
+            verdicts.append(verdict)
+        else:
+            click.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
     if table:
         Console().print(verdict_table(verdicts))
     if failure is not None:
@@ -92,15 +81,6 @@ def verdict_table(verdicts: list[Verdict]) -> Table:
             f"{verdict.coverage.characters:,} characters, {verdict.coverage.windows} windows",
         )
     return table
-
-
-def _take(requests: Iterator[Request], limit: int) -> tuple[list[Request], InputError | None] | None:
-    taken: list[Request] = []
-    try:
-        taken.extend(islice(requests, limit))
-    except InputError as error:
-        return taken, error
-    return (taken, None) if taken else None
 
 
 def _parse(row: Row) -> Request:

@@ -71,9 +71,22 @@ def test_a_file_is_read_plain_or_packed(tiny_bundle: Bundle, tmp_path: Path, nam
     assert ids(result.stdout) == ["flagged", "allowed", None]
 
 
-def test_more_requests_than_are_read_at_once_keep_their_order(tiny_bundle: Bundle) -> None:
+def test_many_requests_keep_their_order(tiny_bundle: Bundle) -> None:
     rows = [{"id": str(i), "messages": [{"role": "user", "content": "hello " * (i % 90)}]} for i in range(150)]
     assert ids(invoke(tiny_bundle, given=lines(rows)).stdout) == [str(i) for i in range(150)]
+
+
+def test_a_live_pipe_gets_each_verdict_before_the_next_request(tiny_bundle: Bundle) -> None:
+    command = [*COMMAND, "--bundle", str(tiny_bundle.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for row in GOOD:
+            process.stdin.write(lines([row]))
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == row.get("id")
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
 
 
 @pytest.mark.parametrize("bad", [BAD, WORD, f'["{WORD}"]', f'{{"{WORD}": NaN}}', f'{{"id": "{WORD}"}}'])
