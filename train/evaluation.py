@@ -17,7 +17,7 @@ from stillwatch.data.sources import select_request_visible, thin
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.verdict import Verdict
 from stillwatch.train.progress import bar
-from stillwatch.train.results import DIMENSIONS, measure
+from stillwatch.train.results import DIMENSIONS, measure, require_both_labels
 from stillwatch.train.tables import print_results
 
 
@@ -63,6 +63,7 @@ def evaluate(
     records = select_request_visible(read_labelled(path))
     if max_per_source is not None:
         records = thin(records, max_per_source, seed)
+    require_both_labels(records)
     requests = [record.request for record in records]
     with bar("scoring", scorer.count_windows(requests), "windows") as advance:
         verdicts = scorer.score_many(requests, on_progress=advance)

@@ -22,6 +22,7 @@ from stillwatch.data.sources import digest_records
 from stillwatch.data.splits import Fold
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.calibration import Calibration
+from stillwatch.model.encoder import resolve_encoder
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
 from stillwatch.train.calibrate import fit_calibration
@@ -35,7 +36,7 @@ from stillwatch.train.planning import describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
-from stillwatch.train.tracking import Context, Tracker
+from stillwatch.train.tracking import Context, Store, Tracker
 
 NUM_PARITY_REQUESTS = 64
 """Requests whose first windows the export is compared on."""
@@ -65,6 +66,8 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         StillwatchError: a source, a split, the export or the tracking store is at fault; the message tells how.
     """
     transformers_logging.disable_progress_bar()  # of loading weights: over before it is read
+    Store.open()  # refuse early: before minutes of reading
+    resolve_encoder(config.model.encoder, config.model.revision)
     records, fixed_sources = load_records(config)
     console.print(describe_records(records))
     folds = plan_folds(records, fixed_sources, config, console)

@@ -90,11 +90,10 @@ def measure(
     Raises:
         InputError: a label is missing.
     """
+    require_both_labels(records)
     decided = np.array([record.label is not Label.AMBIGUOUS for record in records])
     kept = [record for record, keep in zip(records, decided, strict=True) if keep]
     labels = np.array([int(record.is_extraction) for record in kept])
-    if len(set(labels.tolist())) < 2:
-        raise InputError("label", "one label only", "give both benign and extraction records; rates need both")
     fold_numbers = np.zeros(len(records), np.int64) if folds is None else folds
     metrics = {
         name: summarise(labels, s[decided], [r.family for r in kept], seed=seed, num_replicates=num_replicates)
@@ -128,6 +127,18 @@ def measure(
         },
         techniques=_technique_rates(records, technique_guesses) if technique_guesses is not None else {},
     )
+
+
+def require_both_labels(records: Sequence[LabelledRequest]) -> None:
+    """Refuse records that no rate can be told of.
+
+    Raises:
+        InputError: one of the labels `benign` and `extraction` is missing.
+    """
+    missing = {Label.BENIGN, Label.EXTRACTION} - {record.label for record in records}
+    if missing:
+        named = " and no ".join(sorted(missing))
+        raise InputError("label", f"no {named} record", "give both benign and extraction records; rates need both")
 
 
 def _fold_tprs(labels: NDArray[np.int64], scores: Scores, chosen: NDArray[np.bool_]) -> tuple[float, ...]:
