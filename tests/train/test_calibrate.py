@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stillwatch.data.labels import TECHNIQUES, Label, Role, Visibility
+from stillwatch.data.records import LabelledRequest, Message, Request
+from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.train.calibrate import fit_calibration
+
+Logits = NDArray[np.float64]
+
+
+def draw(num_benign: int, num_extraction: int, gap: float, seed: int = 0) -> tuple[list[LabelledRequest], Logits]:
+    """Records of four families a label, with logits that lie `gap` apart on average."""
+    rng = np.random.default_rng(seed)
+    labels = [Label.BENIGN] * num_benign + [Label.EXTRACTION] * num_extraction
+    records = [
+        LabelledRequest(
+            Request((Message(Role.USER, "x"),), id=str(i)),
+            label,
+            f"{label}-{i % 4}",
+            "test",
+            TECHNIQUES[0] if label is Label.EXTRACTION else None,
+            Visibility.REQUEST if label is Label.EXTRACTION else None,
+        )
+        for i, label in enumerate(labels)
+    ]
+    return records, rng.normal(0, 1, len(labels)) + gap * np.array([label is Label.EXTRACTION for label in labels])
+
+
+def test_thresholds_let_no_more_benign_requests_through_than_promised() -> None:
+    records, logits = draw(2000, 500, 2.0)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    actions = [calibration.decide(calibration.calibrate(logit)) for logit in logits[:2000]]
+    assert actions.count(Action.FLAG) == 2
+    assert actions.count(Action.REVIEW) + actions.count(Action.FLAG) == 20
+    assert (calibration.num_benign, calibration.num_extraction) == (2000, 500)
+    assert (calibration.review_fpr, calibration.flag_fpr) == (0.01, 0.001)
+
+
+def test_with_too_few_benign_requests_none_of_them_is_flagged() -> None:
+    records, logits = draw(50, 50, 1.0)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    assert calibration.flag_logit >= calibration.review_logit > calibration.calibrate(float(logits[:50].max()))
+
+
+def test_probabilities_are_those_of_even_odds_whatever_the_mixture() -> None:
+    for num_benign, num_extraction in ((4000, 4000), (8000, 800), (800, 8000)):
+        records, logits = draw(num_benign, num_extraction, 2.0)
+        calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+        assert calibration.slope == pytest.approx(2.0, rel=0.15)  # two unit normals, two apart: the truth is 2x - 2
+        assert sigmoid(calibration.calibrate(1.0)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_family_of_many_records_weighs_no_more_than_a_small_one() -> None:
+    records, logits = draw(400, 400, 2.0)
+    big = [i for i, record in enumerate(records) if record.family == "extraction-0"]
+    repeated = records + [records[i] for i in big] * 20
+    once = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    many = fit_calibration(repeated, np.append(logits, np.tile(logits[big], 20)), review_fpr=0.01, flag_fpr=0.001)
+    assert (many.slope, many.intercept) == pytest.approx((once.slope, once.intercept), rel=0.02)
+
+
+def test_a_model_worse_than_chance_does_not_turn_the_order_round() -> None:
+    records, logits = draw(200, 200, -3.0)
+    assert fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001).slope > 0
