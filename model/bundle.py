@@ -70,12 +70,13 @@ class Manifest(BaseModel):
 
 
 class Probe(BaseModel):
-    """One window, and the extraction logit that the exporter computed for it."""
+    """One window, and the extraction logits that the exporter computed for it in either precision."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ids: tuple[int, ...] = Field(min_length=1)
-    extraction: float
+    int8: float
+    fp32: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ def load_bundle(folder: Path) -> Bundle:
         probes = tuple(Probe.model_validate(probe) for probe in json.loads(_read(folder, PROBES)))
     except (ValueError, TypeError) as error:
         raise BundleError(f"{PROBES}: not a list of probes; build the bundle again") from error
+    if not probes:
+        raise BundleError(f"{PROBES}: an empty list; a bundle without a probe cannot be checked, build it again")
     return Bundle(folder, manifest, calibration, probes, f"{manifest.name}-{hashlib.sha256(raw).hexdigest()[:12]}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -14,6 +14,8 @@ from stillwatch.data.errors import BundleError
 from stillwatch.model.pooling import FloatArray
 
 IntArray = NDArray[np.int64]
+
+Precision = Literal["int8", "fp32", "bf16"]
 
 _UNREADABLE = (  # onnxruntime's errors have no parent of their own
     onnx_errors.Fail,
@@ -32,6 +34,11 @@ class Runtime(Protocol):
     @property
     def name(self) -> str:
         """Name and precision, such as `onnxruntime-int8`."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in."""
         ...
 
     @property
@@ -79,7 +86,8 @@ class OnnxRuntime:
             )
         except _UNREADABLE as error:
             raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
-        self.name = "onnxruntime-int8" if "int8" in path.name else "onnxruntime-fp32"
+        self.precision: Precision = "int8" if "int8" in path.name else "fp32"
+        self.name = f"onnxruntime-{self.precision}"
         self.max_batch = 1
 
     def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:

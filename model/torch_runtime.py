@@ -9,7 +9,7 @@ import torch
 
 from stillwatch.model.network import RequestClassifier
 from stillwatch.model.pooling import FloatArray
-from stillwatch.model.runtimes import IntArray
+from stillwatch.model.runtimes import IntArray, Precision
 
 
 class TorchRuntime:
@@ -19,7 +19,8 @@ class TorchRuntime:
         """Take a model; it is switched to evaluation."""
         self._model = model.eval()
         self._bf16 = bf16
-        self.name = "torch-bf16" if bf16 else "torch-fp32"
+        self.precision: Precision = "bf16" if bf16 else "fp32"
+        self.name = f"torch-{self.precision}"
         self.max_batch = max_batch
 
     @classmethod

@@ -66,7 +66,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer.save(str(folder / TOKENIZER))
     onnx.save(_share_of_token(WORDS.index("reasoning")), str(folder / ONNX_MODEL))
-    write_probes(folder, (Probe(ids=(2, 5, 5, 3), extraction=0.0),))
+    write_probes(folder, (Probe(ids=(2, 5, 5, 3), int8=0.0, fp32=0.0),))
     (folder / CALIBRATION).write_text(TINY_CALIBRATION.model_dump_json(), "utf-8")
     (folder / MODEL_CARD).write_text("# A bundle for tests\n", "utf-8")
     manifest = Manifest(

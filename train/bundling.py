@@ -58,7 +58,7 @@ def build_bundle(
         draft = Path(scratch) / "bundle"
         draft.mkdir()
         parity = export_int8(fitted.model, draft / ONNX_MODEL, windows)
-        write_probes(draft, make_probes(draft / ONNX_MODEL, windows))
+        write_probes(draft, make_probes(fitted.model, draft / ONNX_MODEL, windows))
         shutil.copyfile(fitted.tokenizer_file, draft / TOKENIZER)
         (draft / CALIBRATION).write_text(calibration.model_dump_json(indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD).write_text(card, "utf-8")

@@ -107,7 +107,7 @@ class FitConfig(_Config):
     """Upper bound; early stopping on held-out families ends sooner."""
     requests_per_epoch: Count | None = None
     """Draws in an epoch; the number of training records when left out."""
-    train_windows: Count = 2
+    train_windows: Count = 3
     """Windows of a long request read at a training step: first and last, others drawn anew each epoch."""
     batch_size: Count = 16
     learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5

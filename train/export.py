@@ -114,12 +114,14 @@ def compare(model: RequestClassifier, path: Path, windows: Sequence[Window]) -> 
 
 
 def make_probes(
-    path: Path, windows: Sequence[Window], *, num_probes: int = 3, max_tokens: int = 64
+    model: RequestClassifier, path: Path, windows: Sequence[Window], *, num_probes: int = 3, max_tokens: int = 64
 ) -> tuple[Probe, ...]:
-    """A few short windows with the logits that this export gives them here."""
-    runtime = OnnxRuntime(path)
+    """A few short windows with the logits that the network and its export give them here."""
+    network, exported = TorchRuntime(model), OnnxRuntime(path)
     short = [window for window in windows if len(window) <= max_tokens] or [min(windows, key=len)]
-    return tuple(Probe(ids=window, extraction=_score(runtime, window)) for window in short[:num_probes])
+    return tuple(
+        Probe(ids=window, int8=_score(exported, window), fp32=_score(network, window)) for window in short[:num_probes]
+    )
 
 
 def _score(runtime: OnnxRuntime | TorchRuntime, window: Window) -> float:

@@ -129,6 +129,7 @@ def fit(
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=[],
+        ddp_timeout=4 * 3600,  # the other processes wait while the first one scores a fold
         disable_tqdm=True,
     )
     trainer = RequestTrainer(

@@ -138,7 +138,7 @@ def test_a_body_that_is_no_request_is_refused_without_its_text(scorer: Scorer) -
 
 def test_a_machine_that_computes_something_else_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-    write_probes(folder, (*tiny_bundle.probes, Probe(ids=(2, 5, 3), extraction=1.0)))
+    write_probes(folder, (*tiny_bundle.probes, Probe(ids=(2, 5, 3), int8=1.0, fp32=1.0)))
     seal_bundle(folder, tiny_bundle.manifest)
     with pytest.raises(BundleError, match=r"probes\.1: onnxruntime-int8 on this machine is"):
         Scorer.load(folder)

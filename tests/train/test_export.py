@@ -11,7 +11,6 @@ from tokenizers import Tokenizer
 from stillwatch.data.errors import ExportError
 from stillwatch.model.bundle import ONNX_MODEL, TORCH_FOLDER, Bundle
 from stillwatch.model.network import RequestClassifier
-from stillwatch.model.runtimes import OnnxRuntime
 from stillwatch.model.windows import WindowConfig, Windower
 from stillwatch.train.bundling import build_bundle
 from stillwatch.train.config import ModelConfig
@@ -108,11 +107,13 @@ def test_a_built_bundle_says_how_requests_are_cut_and_carries_its_network(
     assert Windower.load(trained_bundle.tokenizer, trained_bundle.window_config)
 
 
-def test_probes_are_short_windows_with_the_logits_of_the_export(trained_bundle: Bundle) -> None:
+def test_probes_are_short_windows_with_the_logits_of_network_and_export(
+    trained_bundle: Bundle, tiny_network: RequestClassifier
+) -> None:
     windows = draw_windows(10)
-    probes = make_probes(trained_bundle.onnx_model, windows, max_tokens=20)
+    probes = make_probes(tiny_network, trained_bundle.onnx_model, windows, max_tokens=20)
     assert 1 <= len(probes) <= 3
     assert all(len(probe.ids) <= 20 for probe in probes)
-    [only] = make_probes(trained_bundle.onnx_model, windows, max_tokens=1)
+    assert all(0 < abs(probe.int8 - probe.fp32) < MAX_MEAN_DIFFERENCE for probe in probes)
+    [only] = make_probes(tiny_network, trained_bundle.onnx_model, windows, max_tokens=1)
     assert only.ids == min(windows, key=len)
-    assert len(OnnxRuntime(trained_bundle.onnx_model).name) > 0
