@@ -57,7 +57,8 @@ def load_source(
     else:
         if path is None or not path.exists():
             raise SourceError(
-                f"sources: {path} is not there; name an existing file or folder with --set sources.N.path=..."
+                f"sources: {path} is not there; name an existing file or folder in the configuration, "
+                "or its root with --data-root"
             )
         records = read_labelled(path)
     if permissive_only:

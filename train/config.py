@@ -29,7 +29,7 @@ class SourceConfig(_Config):
     kind: Literal["generated", "authored", "files"]
     """`generated`: the embedded families; `authored`: the requests shipped with the project; `files`: `path`."""
     path: Path | None = None
-    """For `files`: a labelled JSONL, gzip or Parquet file, or a folder of them, relative to the working folder."""
+    """For `files`: a labelled JSONL, gzip or Parquet file, or a folder of them, relative to `data_root`."""
     num_requests: Count = 4000
     """For `generated`: how many requests."""
     role: Literal["rotate", "train"] = "rotate"
@@ -167,6 +167,8 @@ class TrainConfig(_Config):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    data_root: Path = Path()
+    """The folder that the paths of sources start from; the working folder when left out."""
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()

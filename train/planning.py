@@ -28,7 +28,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
         loaded = load_source(
             source.kind,
             seed=config.seed,
-            path=source.path,
+            path=None if source.path is None else config.data_root / source.path,
             num_requests=source.num_requests,
             max_per_source=source.max_per_source,
             permissive_only=source.permissive_only,
@@ -68,7 +68,7 @@ def plan_folds(
         pairs=pairs,
     )
     for tie in rotation.ties:
-        console.print(f"Split: {tie}")
+        console.print(f"Split: {tie}", markup=False, highlight=False)
     folds = [rotation.folds[number] for number in config.split.folds]
     for fold in folds:
         check_fold(records, fold, pairs=pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stillwatch.train.intervals import Interval
@@ -55,7 +56,7 @@ def _systems_table(results: Results) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for name, metrics in results.systems.items():
         table.add_row(
-            NAMES.get(name, name),
+            escape(NAMES.get(name, name)),
             str(metrics.auroc),
             *(percent(metrics.at(fpr).tpr) for fpr in FPRS),
             *(f"{results.mean_over_folds(name, fpr):.1%}" for fpr in FPRS),
@@ -73,5 +74,7 @@ def _slice_table(name: str, what: str, rates: list[SliceRate]) -> Table:
     for group in dict.fromkeys(rate.group for rate in rates):
         row = {rate.fpr: rate for rate in rates if rate.group == group}
         some = next(iter(row.values()))
-        table.add_row(group, str(some.num_records), str(some.num_families), *(percent(row[fpr].rate) for fpr in FPRS))
+        table.add_row(
+            escape(group), str(some.num_records), str(some.num_families), *(percent(row[fpr].rate) for fpr in FPRS)
+        )
     return table

@@ -15,6 +15,7 @@ from stillwatch.train.config import load_config
 @click.command()
 @click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="A file of configs/.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, as in fit.epochs=2; repeat it.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that the paths of sources start from.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -22,11 +23,20 @@ from stillwatch.train.config import load_config
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run in that folder was.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on standard output.")
-def train(config_path: Path, overrides: tuple[str, ...], folder: Path | None, resume: bool, as_json: bool) -> None:
+def train(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    data_root: Path | None,
+    folder: Path | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
     """Train a classifier on whole families, measure it on others, and register its bundle.
 
     Also runs under torchrun, where each process takes a share of every batch.
     """
+    if data_root is not None:
+        overrides = (*overrides, f"data_root={json.dumps(str(data_root))}")
     config = load_config(config_path, overrides)
     target = folder or Path("runs") / config.name
     # Torch and its friends are loaded only now, so that a wrong configuration is told at once.
