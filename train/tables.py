@@ -1,4 +1,7 @@
-"""Results as tables in a terminal: every rate with its interval, and how much data stands behind it."""
+"""Results as tables in a terminal: every rate with its interval, and how much data stands behind it.
+
+Nothing is cut in a narrow terminal: names and figures go on in the next line.
+"""
 
 from __future__ import annotations
 
@@ -47,30 +50,32 @@ def _systems_table(results: Results) -> Table:
         f"{first.num_benign} benign of {first.num_benign_families}; {folds} fold{'s' * (folds > 1)}; 95% intervals",
         title_justify="left",
     )
-    table.add_column("system")
+    table.add_column("system", overflow="fold")
     for column in (
         "AUROC",
-        *(f"TPR at {fpr:.1%} FPR" for fpr in FPRS),
-        *(f"fold mean, {fpr:.1%}" for fpr in FPRS),
+        *(f"TPR at\n{fpr:.1%} FPR" for fpr in FPRS),
+        *(f"fold\nmean,\n{fpr:.1%}" for fpr in FPRS),
     ):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     for name, metrics in results.systems.items():
         table.add_row(
             escape(NAMES.get(name, name)),
-            str(metrics.auroc),
-            *(percent(metrics.at(fpr).tpr) for fpr in FPRS),
+            *(_stack(figure) for figure in (str(metrics.auroc), *(percent(metrics.at(fpr).tpr) for fpr in FPRS))),
             *(f"{results.mean_over_folds(name, fpr):.1%}" for fpr in FPRS),
         )
     return table
 
 
+def _stack(figure: str) -> str:
+    """The interval below its figure: six columns must fit into 80 characters."""
+    return figure.replace(" [", "\n[")
+
+
 def _slice_table(name: str, what: str, rates: list[SliceRate]) -> Table:
     table = Table(title=f"By {name}: {what}", title_justify="left")
-    table.add_column(name)
-    table.add_column("records", justify="right", no_wrap=True)
-    table.add_column("families", justify="right", no_wrap=True)
-    for fpr in FPRS:
-        table.add_column(f"at {fpr:.1%} FPR", justify="right", no_wrap=True)
+    table.add_column(name, overflow="fold")
+    for column in ("records", "families", *(f"at {fpr:.1%} FPR" for fpr in FPRS)):
+        table.add_column(column, justify="right", overflow="fold")
     for group in dict.fromkeys(rate.group for rate in rates):
         row = {rate.fpr: rate for rate in rates if rate.group == group}
         some = next(iter(row.values()))
