@@ -118,6 +118,14 @@ class LabelledRequest:
         """Whether the label is `extraction`."""
         return self.label is Label.EXTRACTION
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether this one request is benign or extraction by its own text: only such records train and count.
+
+        Ambiguous ones are neither, and extraction that only the stream shows looks ordinary on its own.
+        """
+        return self.label is Label.BENIGN or (self.is_extraction and self.visibility is Visibility.REQUEST)
+
 
 JsonObject = Mapping[str, object]
 """A parsed JSON object at the door."""

@@ -19,7 +19,6 @@ from stillwatch.data.authored import load_authored
 from stillwatch.data.dialects import dump_labelled
 from stillwatch.data.errors import SourceError
 from stillwatch.data.generator import generate
-from stillwatch.data.labels import Label, Visibility
 from stillwatch.data.licences import is_permissive
 from stillwatch.data.reading import read_labelled
 from stillwatch.data.records import LabelledRequest
@@ -80,11 +79,6 @@ def thin(records: Sequence[LabelledRequest], max_per_source: int, seed: int) -> 
         rng = random.Random(f"{seed}/{source}")
         kept += indices if len(indices) <= max_per_source else rng.sample(indices, max_per_source)
     return [records[index] for index in sorted(kept)]
-
-
-def select_request_visible(records: Iterable[LabelledRequest]) -> list[LabelledRequest]:
-    """The records that request-level work may use: extraction that one request shows, benign and ambiguous ones."""
-    return [r for r in records if r.label is not Label.EXTRACTION or r.visibility is Visibility.REQUEST]
 
 
 def digest_records(records: Iterable[LabelledRequest]) -> str:

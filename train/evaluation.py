@@ -13,11 +13,11 @@ from rich.table import Table
 
 from stillwatch.data.reading import read_labelled
 from stillwatch.data.records import LabelledRequest
-from stillwatch.data.sources import select_request_visible, thin
+from stillwatch.data.sources import thin
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.verdict import Verdict
 from stillwatch.train.progress import bar
-from stillwatch.train.results import DIMENSIONS, measure, require_both_labels
+from stillwatch.train.results import DIMENSIONS, group_records, measure, require_both_labels
 from stillwatch.train.tables import print_results
 
 
@@ -60,7 +60,7 @@ def evaluate(
     The records must be of families that the bundle was not trained on: its model card names those it was.
     """
     scorer = Scorer.load(bundle, num_threads=threads)
-    records = select_request_visible(read_labelled(path))
+    records = read_labelled(path)
     if max_per_source is not None:
         records = thin(records, max_per_source, seed)
     require_both_labels(records)
@@ -82,17 +82,18 @@ def evaluate(
 
 
 def count_actions(records: list[LabelledRequest], verdicts: list[Verdict]) -> dict[str, dict[str, int]]:
-    """How many records of each label got each action, at the thresholds that the bundle carries."""
+    """How many records of each kind got each action, at the thresholds that the bundle carries."""
     counts: dict[str, Counter[str]] = {}
-    for record, verdict in zip(records, verdicts, strict=True):
-        counts.setdefault(record.label.value, Counter())[verdict.action.value] += 1
+    actions = {id(record): verdict.action.value for record, verdict in zip(records, verdicts, strict=True)}
+    for name, group in group_records(records).items():
+        counts[name] = Counter(actions[id(record)] for record in group)
     return {label: dict(counter) for label, counter in counts.items()}
 
 
 def _actions_table(counts: dict[str, dict[str, int]]) -> Table:
     table = Table(title="Actions at the bundle's own thresholds", title_justify="left")
-    for column in ("label", "allow", "review", "flag"):
-        table.add_column(column, justify="left" if column == "label" else "right")
+    for column in ("records", "allow", "review", "flag"):
+        table.add_column(column, justify="left" if column == "records" else "right")
     for label, by_action in counts.items():
         total = sum(by_action.values())
         table.add_row(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.train.plots import family_bars, precision_recall, reliability, roc_log, score_histograms
 from stillwatch.train.results import Results
@@ -21,7 +20,7 @@ def draw_figures(
 ) -> dict[str, Figure]:
     """Figures by the path under which a run keeps them, all over the test records of every fold."""
     indices = [i for result in fold_results for i in result.fold.test]
-    decided = np.array([records[i].label is not Label.AMBIGUOUS for i in indices])
+    decided = np.array([records[i].is_decided for i in indices])
     labels = np.array([int(records[i].is_extraction) for i in indices])[decided]
     scores = {
         name: np.concatenate([result.scores[name] for result in fold_results])[decided] for name in results.systems

@@ -16,7 +16,6 @@ from rich.console import Console
 from transformers import TrainerCallback
 from transformers.utils import logging as transformers_logging
 
-from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import digest_records
 from stillwatch.data.splits import Fold
@@ -216,7 +215,7 @@ def fit_all(
 
 
 def _decided(records: Sequence[LabelledRequest]) -> list[LabelledRequest]:
-    return [record for record in records if record.label is not Label.AMBIGUOUS]
+    return [record for record in records if record.is_decided]
 
 
 def _track_fold(

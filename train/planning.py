@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
-from stillwatch.data.bonds import find_pairs
+from stillwatch.data.bonds import find_pairs, list_bonds
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
-from stillwatch.data.sources import load_source, select_request_visible
+from stillwatch.data.sources import load_source
 from stillwatch.data.splits import Fold, check_fold, rotate_families
 from stillwatch.train.config import TrainConfig
+from stillwatch.train.results import group_records
 
 
 def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[str]]:
-    """The request-visible records of every source, and the `source` fields that are only ever trained on.
+    """The records of every source, and the `source` fields that are only ever trained on.
 
     Raises:
         ConfigError: two sources give the same record id, or the same `source` once to train and once to rotate.
@@ -36,7 +38,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
         for name in {record.source for record in loaded}:
             if roles.setdefault(name, source.role) != source.role:
                 raise ConfigError(f"sources: {name} stands under two roles; give it one")
-        records += select_request_visible(loaded)
+        records += loaded
     repeated = [name for name, count in Counter(r.id for r in records).items() if count > 1]
     if repeated:
         raise ConfigError(f"sources: {len(repeated)} record ids come from more than one source; name each source once")
@@ -46,30 +48,42 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
 def describe_records(records: Sequence[LabelledRequest]) -> str:
     """One line: how many records of which label, from how many families."""
     parts = []
-    for label in Label:
-        families = [r.family for r in records if r.label is label]
-        if families:
-            parts.append(f"{len(families):,} {label.value} of {len(set(families))} families")
+    for name, group in group_records(records).items():
+        parts.append(f"{len(group):,} {name} of {len({r.family for r in group})} families")
     return "Records: " + ", ".join(parts)
 
 
 def plan_folds(
     records: Sequence[LabelledRequest], fixed_sources: frozenset[str], config: TrainConfig, console: Console
 ) -> list[Fold]:
-    """The folds to run; what had to be tied together or left out is printed."""
+    """The folds to run; what had to be tied together or left out is printed.
+
+    Only decided records are dealt. Extraction that only a stream shows is scored aside, in the first fold whose model
+    has learnt nothing that is bound to it.
+    """
     with console.status("Looking for near-duplicates across families"):
         pairs = find_pairs(records)
+    dealt = [i for i, record in enumerate(records) if record.label is Label.AMBIGUOUS or record.is_decided]
+    place = {index: position for position, index in enumerate(dealt)}
     rotation = rotate_families(
-        records,
+        [records[i] for i in dealt],
         num_folds=config.split.num_folds,
         seed=config.seed,
         validation_share=config.split.validation_share,
         always_train=fixed_sources,
-        pairs=pairs,
+        pairs=[(place[a], place[b]) for a, b in pairs if a in place and b in place],
     )
     for tie in rotation.ties:
         console.print(f"Split: {tie}", markup=False, highlight=False)
-    folds = [rotation.folds[number] for number in config.split.folds]
+    bonds = list_bonds(records, pairs)
+    undecided = [i for i in range(len(records)) if i not in place and records[i].source not in fixed_sources]
+    folds = []
+    for number in config.split.folds:
+        fold = _renumber(rotation.folds[number], dealt)
+        learnt = {bond for i in (*fold.train, *fold.validation) for bond in bonds[i]}
+        aside = [i for i in undecided if learnt.isdisjoint(bonds[i])]
+        undecided = [i for i in undecided if i not in set(aside)]  # each is scored once, by a model new to it
+        folds.append(replace(fold, test=tuple(sorted((*fold.test, *aside)))))
     for fold in folds:
         check_fold(records, fold, pairs=pairs)
         console.print(
@@ -77,3 +91,11 @@ def plan_folds(
             f"to test, {len(fold.dropped):,} left out as bound to held-out records"
         )
     return folds
+
+
+def _renumber(fold: Fold, dealt: Sequence[int]) -> Fold:
+    """The fold with indices into all records instead of indices into `dealt`."""
+    train, validation, test, dropped = (
+        tuple(dealt[i] for i in side) for side in (fold.train, fold.validation, fold.test, fold.dropped)
+    )
+    return Fold(fold.name, train, validation, test, dropped)

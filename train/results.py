@@ -1,12 +1,13 @@
 """What was measured: every system on the same rows, with intervals, and the slices of the first one.
 
-Ambiguous records belong to neither class: they stand in no metric, only in a slice of their own.
+Records that one request does not decide (ambiguous ones, and extraction that only a stream shows) stand in no
+metric. They are told aside, at the thresholds of the whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from stillwatch.train.summary import FPRS, MetricSet, SliceRate, by_slice, summa
 
 Scores = NDArray[np.float64]
 
+STREAM_ONLY = "extraction visible in the stream only"
+"""What records are called that look ordinary one by one."""
+
 DIMENSIONS = ("technique", "family", "language", "source", "length")
 
 
@@ -33,14 +37,14 @@ class Results:
         systems: all figures by system.
         fold_tprs: TPR at each of `FPRS` by system, one entry a fold, each with its fold's own threshold.
         slices: rates of groups at the thresholds of the whole, by dimension of `DIMENSIONS`.
-        ambiguous: share of ambiguous records at or above the threshold of each rate of `FPRS`.
+        aside: the same rates of records that are not decided, by kind.
         techniques: share of extraction records whose technique was named rightly, by technique.
     """
 
     systems: dict[str, MetricSet]
     fold_tprs: dict[str, tuple[tuple[float, ...], ...]]
     slices: dict[str, tuple[SliceRate, ...]]
-    ambiguous: dict[float, Interval]
+    aside: tuple[SliceRate, ...]
     techniques: dict[str, Interval]
 
     @property
@@ -59,7 +63,7 @@ class Results:
             "systems": {name: metrics.to_json() for name, metrics in self.systems.items()},
             "fold_tprs": {name: [list(fold) for fold in folds] for name, folds in self.fold_tprs.items()},
             "slices": {name: [rate.to_json() for rate in rates] for name, rates in self.slices.items()},
-            "ambiguous": {f"{fpr:g}": interval.to_json() for fpr, interval in self.ambiguous.items()},
+            "aside": [rate.to_json() for rate in self.aside],
             "techniques": {name: interval.to_json() for name, interval in self.techniques.items()},
         }
 
@@ -91,7 +95,7 @@ def measure(
         InputError: a label is missing.
     """
     require_both_labels(records)
-    decided = np.array([record.label is not Label.AMBIGUOUS for record in records])
+    decided = np.array([record.is_decided for record in records])
     kept = [record for record, keep in zip(records, decided, strict=True) if keep]
     labels = np.array([int(record.is_extraction) for record in kept])
     fold_numbers = np.zeros(len(records), np.int64) if folds is None else folds
@@ -117,16 +121,22 @@ def measure(
         )
         for name, groups in _groups(kept).items()
     }
-    unsure = scores[~decided]
     return Results(
         systems=metrics,
         fold_tprs=fold_tprs,
         slices=slices,
-        ambiguous={
-            fpr: wilson(int((unsure >= t).sum()), len(unsure)) for fpr, t in first.thresholds.items() if len(unsure)
-        },
+        aside=tuple(_rates_aside(records, scores, first.thresholds)),
         techniques=_technique_rates(records, technique_guesses) if technique_guesses is not None else {},
     )
+
+
+def group_records(records: Iterable[LabelledRequest]) -> dict[str, list[LabelledRequest]]:
+    """Records by what one request says of them; kinds that do not occur are left out."""
+    groups: dict[str, list[LabelledRequest]] = {}
+    for record in records:
+        stream_only = record.is_extraction and not record.is_decided
+        groups.setdefault(STREAM_ONLY if stream_only else record.label.value, []).append(record)
+    return groups
 
 
 def require_both_labels(records: Sequence[LabelledRequest]) -> None:
@@ -135,10 +145,31 @@ def require_both_labels(records: Sequence[LabelledRequest]) -> None:
     Raises:
         InputError: one of the labels `benign` and `extraction` is missing.
     """
-    missing = {Label.BENIGN, Label.EXTRACTION} - {record.label for record in records}
+    missing = {Label.BENIGN, Label.EXTRACTION} - {record.label for record in records if record.is_decided}
     if missing:
         named = " and no ".join(sorted(missing))
-        raise InputError("label", f"no {named} record", "give both benign and extraction records; rates need both")
+        raise InputError(
+            "label", f"no {named} record", "give benign and request-visible extraction records; rates need both"
+        )
+
+
+def _rates_aside(
+    records: Sequence[LabelledRequest], scores: Scores, thresholds: Mapping[float, float]
+) -> Iterator[SliceRate]:
+    undecided = [(record, score) for record, score in zip(records, scores, strict=True) if not record.is_decided]
+    for name, group in group_records(record for record, _ in undecided).items():
+        ids = {id(record) for record in group}
+        values = np.array([score for record, score in undecided if id(record) in ids])
+        for fpr, threshold in thresholds.items():
+            yield SliceRate(
+                group=name,
+                is_extraction=name == STREAM_ONLY,
+                num_records=len(group),
+                num_families=len({record.family for record in group}),
+                fpr=fpr,
+                threshold=threshold,
+                rate=wilson(int((values >= threshold).sum()), len(values)),
+            )
 
 
 def _fold_tprs(labels: NDArray[np.int64], scores: Scores, chosen: NDArray[np.bool_]) -> tuple[float, ...]:
@@ -164,11 +195,11 @@ def _length_group(num_characters: int) -> str:
 
 def _technique_rates(records: Sequence[LabelledRequest], guesses: Sequence[str]) -> dict[str, Interval]:
     rates = {}
-    for technique in sorted({r.technique for r in records if r.technique and r.is_extraction}):
+    for technique in sorted({r.technique for r in records if r.technique and r.is_extraction and r.is_decided}):
         hits = [
             g == technique
             for r, g in zip(records, guesses, strict=True)
-            if r.technique is technique and r.is_extraction
+            if r.technique is technique and r.is_extraction and r.is_decided
         ]
         rates[technique.value] = wilson(sum(hits), len(hits))
     return rates

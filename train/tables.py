@@ -29,9 +29,10 @@ def print_results(console: Console, results: Results, *, slices: tuple[str, ...]
             rates = [rate for rate in results.slices[name] if rate.is_extraction is is_extraction]
             if rates:
                 console.print(_slice_table(name, what, rates))
-    if results.ambiguous:
-        told = ", ".join(f"{percent(i)} at the {fpr:.1%} threshold" for fpr, i in results.ambiguous.items())
-        console.print(f"Ambiguous records (evaluation runs) at or above a threshold: {told}")
+    for name in dict.fromkeys(rate.group for rate in results.aside):
+        rates = [rate for rate in results.aside if rate.group == name]
+        told = ", ".join(f"{percent(rate.rate)} at the {rate.fpr:.1%} threshold" for rate in rates)
+        console.print(f"Aside, {rates[0].num_records} records {name}: {told}")
     if results.techniques:
         told = ", ".join(f"{name} {interval.value:.0%}" for name, interval in results.techniques.items())
         console.print(f"Technique named rightly: {told}")
