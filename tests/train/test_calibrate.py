@@ -66,3 +66,29 @@ def test_a_family_of_many_records_weighs_no_more_than_a_small_one() -> None:
 def test_a_model_worse_than_chance_does_not_turn_the_order_round() -> None:
     records, logits = draw(200, 200, -3.0)
     assert fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001).slope > 0
+
+
+@pytest.mark.parametrize(
+    ("num_benign", "fpr", "allowed"), [(99, 0.01, 0), (100, 0.01, 1), (199, 0.01, 1), (40, 0.3, 12)]
+)
+def test_a_threshold_holds_at_most_the_whole_number_below_its_share(num_benign: int, fpr: float, allowed: int) -> None:
+    records, logits = draw(num_benign, 60, 1.0)
+    calibration = fit_calibration(records, logits, review_fpr=fpr, flag_fpr=fpr)
+    benign = [calibration.calibrate(float(logit)) for logit in logits[:num_benign]]
+    assert sum(calibrated >= calibration.review_logit for calibrated in benign) == allowed
+    assert calibration.flag_logit == calibration.review_logit
+
+
+def test_benign_requests_of_equal_score_all_pass_or_none() -> None:
+    records, logits = draw(100, 50, 2.0)
+    logits[:5] = 9.0  # five share the highest score, where one may be let through
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    assert calibration.decide(calibration.calibrate(9.0)) is Action.ALLOW
+
+
+def test_a_model_worse_than_chance_keeps_the_order_of_its_scores() -> None:
+    records, logits = draw(200, 200, -3.0)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    calibrated = [calibration.calibrate(logit) for logit in sorted(logits.tolist())]
+    assert calibrated == sorted(set(calibrated))
+    assert sum(one >= calibration.review_logit for one in map(calibration.calibrate, logits[:200].tolist())) <= 2
