@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging as transformers_logging
 
 from stillwatch.data.errors import EncoderError
@@ -154,7 +154,7 @@ def fit(
     if not resume and trainer.is_world_process_zero():
         for stale in folder.glob("checkpoint-*"):  # or a later resume might take one of them for its own
             shutil.rmtree(stale)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None)
+    trainer.train(resume_from_checkpoint=find_checkpoint(folder) if resume else None)
     best = trainer.state.best_metric
     best_step = trainer.state.best_global_step or trainer.state.global_step
     steps_per_epoch = max(1.0, trainer.state.global_step / (trainer.state.epoch or 1.0))
@@ -166,6 +166,12 @@ def fit(
         best_step / steps_per_epoch,
         None if best is None else float(best),
     )
+
+
+def find_checkpoint(folder: Path) -> str | None:
+    """The last whole checkpoint in a folder; one that a kill left half written is passed over."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]  # the state is saved last
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def _build_network(encoder: Path, model: ModelConfig) -> RequestClassifier:
