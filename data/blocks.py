@@ -6,6 +6,7 @@ Whatever carries text is text, under whatever type; what carries none is named. 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from stillwatch.data.errors import InputError
@@ -23,6 +24,10 @@ _TEXT_KEYS = {
     "thinking": "thinking",
     "refusal": "refusal",
 }
+_WORD_KEYS = (
+    *("title", "context", "text", "thinking", "reasoning", "refusal", "summary", "transcript"),
+    *("content", "source", "data", "stdout", "stderr", "output", "error_message"),
+)
 _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 _PART_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -99,10 +104,29 @@ def read_part(value: object, field: str, depth: int, draft: Draft, limits: Limit
         read_parts(value.get("content"), f"{field}.content", depth + 1, draft, limits)
     elif kind == "document":
         _read_document(value, field, depth, draft, limits)
-    elif isinstance(value.get("text"), str):
-        draft.texts.append(read_text(value["text"], f"{field}.text"))
+    elif said := list(find_texts(value, field, depth, limits)):
+        draft.texts += said
     else:
         draft.others.append(kind)
+
+
+def find_texts(value: object, field: str, depth: int, limits: Limits) -> Iterator[str]:
+    """Every text under the keys that carry words, in a shape that is not known: results of hosted tools, say.
+
+    Raises:
+        InputError: a text that cannot be encoded, too long a list, or too deep a nesting.
+    """
+    if depth > limits.max_depth:
+        raise InputError(field, f"content nested deeper than {limits.max_depth} levels", "nest it less")
+    if isinstance(value, str):
+        yield read_text(value, field)
+    elif isinstance(value, list):
+        for index, item in enumerate(read_list(value, field, limits.max_messages)):
+            yield from find_texts(item, f"{field}.{index}", depth + 1, limits)
+    elif isinstance(value, dict):
+        for key in _WORD_KEYS:
+            if key in value and (key != "data" or value.get("type") == "text"):  # else it is encoded media
+                yield from find_texts(value[key], f"{field}.{key}", depth + 1, limits)
 
 
 def _read_document(block: dict[str, Any], field: str, depth: int, draft: Draft, limits: Limits) -> None:

@@ -61,14 +61,15 @@ def _read_sampling(body: Mapping[str, object]) -> Sampling:
 
 
 def _read_format(body: Mapping[str, object], limits: Limits) -> str:
-    """The output contract as JSON text: OpenAI's `response_format` or Anthropic's `output_config.format`."""
-    field, value = "response_format", body.get("response_format")
+    """The output contract as JSON text: OpenAI's `response_format`, Anthropic's `output_config.format`, or both."""
     config = body.get("output_config")
-    if value is None and isinstance(config, Mapping):
-        field, value = "output_config.format", config.get("format")
-    if isinstance(value, dict) and value.get("type") == "text":
-        return ""
-    return compact_json(value, field, limits)
+    given = {
+        "response_format": body.get("response_format"),
+        "output_format": body.get("output_format"),
+        "output_config.format": config.get("format") if isinstance(config, Mapping) else None,
+    }
+    texts = [compact_json(value, key, limits) for key, value in given.items() if value != {"type": "text"}]
+    return "\n".join(filter(None, texts))
 
 
 def _read_account(body: Mapping[str, object]) -> str | None:

@@ -39,6 +39,10 @@ class InputError(StillwatchError):
         self.field, self.kind, self.remedy, self.where = field, kind, remedy, where
         super().__init__(f"{where + ': ' if where else ''}{field}: {kind}; {remedy}")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str | None]]:
+        """Pickle by the parts, so that it passes from worker processes."""
+        return type(self), (self.field, self.kind, self.remedy, self.where)
+
     def at(self, where: str) -> InputError:
         """The same error with its place (`file:line`) told."""
         return InputError(self.field, self.kind, self.remedy, where)

@@ -34,10 +34,11 @@ def read_text(value: object, field: str) -> str:
     if not value.isascii():
         try:
             value.encode()
+            return value
         except UnicodeEncodeError as error:
-            raise InputError(
-                field, f"a lone surrogate at character {error.start}", "send well-formed Unicode"
-            ) from None
+            start = error.start
+        # Raised out here: the codec's error holds the text, and would go along as __context__.
+        raise InputError(field, f"a lone surrogate at character {start}", "send well-formed Unicode")
     return value
 
 

@@ -72,9 +72,10 @@ class Request:
 
     @property
     def num_characters(self) -> int:
-        """Characters of text in the request: messages, tool calls, tools and output contract."""
+        """Characters in the request: messages with names of other parts, tool calls, tools and output contract."""
         messages = sum(
-            len(m.content) + sum(len(c.name) + len(c.arguments) for c in m.tool_calls) for m in self.messages
+            len(m.content) + sum(map(len, m.other_parts)) + sum(len(c.name) + len(c.arguments) for c in m.tool_calls)
+            for m in self.messages
         )
         tools = sum(len(t.name) + len(t.description) + len(t.parameters) for t in self.tools)
         return messages + tools + len(self.response_format)

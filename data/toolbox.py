@@ -13,6 +13,9 @@ from stillwatch.data.fields import compact_json, read_list, read_name, read_obje
 from stillwatch.data.limits import Limits
 from stillwatch.data.records import Tool, ToolCall
 
+_SCHEMAS = ("parameters", "input_schema", "format")
+"""Where the dialects put a tool's schema. All are read: which of them the model gets, its gateway decides."""
+
 
 def read_tools(body: Mapping[str, object], limits: Limits) -> tuple[Tool, ...]:
     """The tools of a request: `tools`, then the legacy `functions`.
@@ -30,11 +33,14 @@ def read_tools(body: Mapping[str, object], limits: Limits) -> tuple[Tool, ...]:
 def _read_tool(item: object, field: str, limits: Limits) -> Tool:
     tool, field = _unwrap(read_object(item, field), field)
     name = tool.get("name", tool.get("type"))
-    schema = next((key for key in ("parameters", "input_schema", "format") if tool.get(key) is not None), "")
+    told = [read_text(tool.get(key) or "", f"{field}.{key}") for key in ("description", "server_description")]
+    schemas = [compact_json(tool.get(key), f"{field}.{key}", limits) for key in _SCHEMAS]
+    if examples := tool.get("input_examples"):
+        schemas.append(compact_json({"examples": examples}, f"{field}.input_examples", limits))
     return Tool(
         name=read_name(name, f"{field}.name"),
-        description=read_text(tool.get("description") or "", f"{field}.description"),
-        parameters=compact_json(tool.get(schema), f"{field}.{schema}", limits),
+        description="\n".join(filter(None, told)),
+        parameters="\n".join(filter(None, schemas)),
     )
 
 
@@ -60,11 +66,8 @@ def read_call(item: object, field: str, limits: Limits) -> ToolCall:
         InputError: no object, or no name.
     """
     call, field = _unwrap(read_object(item, field), field)
-    given = "arguments" if call.get("arguments") is not None else "input"
-    return ToolCall(
-        name=read_name(call.get("name"), f"{field}.name"),
-        arguments=compact_json(call.get(given), f"{field}.{given}", limits),
-    )
+    given = [compact_json(call.get(key), f"{field}.{key}", limits) for key in ("arguments", "input")]
+    return ToolCall(name=read_name(call.get("name"), f"{field}.name"), arguments="\n".join(filter(None, given)))
 
 
 def _unwrap(item: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:

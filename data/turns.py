@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillwatch.data.blocks import Draft, is_result, read_part, read_part_name, read_parts
+from stillwatch.data.blocks import Draft, find_texts, is_result, read_part, read_part_name, read_parts
 from stillwatch.data.errors import InputError
 from stillwatch.data.fields import read_list, read_text, refuse
 from stillwatch.data.labels import Role
@@ -24,6 +24,8 @@ _ROLES = {
     "tool": Role.TOOL,
     "function": Role.TOOL,
 }
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
+"""Where DeepSeek, OpenRouter, vLLM and LiteLLM put an assistant's thoughts."""
 
 
 def read_turns(value: object, limits: Limits) -> list[Message]:
@@ -98,7 +100,10 @@ def _read_extras(item: dict[str, Any], field: str, draft: Draft, limits: Limits)
     """What a message says beside its content; an assistant's, mostly."""
     if item.get("refusal") is not None:
         draft.texts.append(read_text(item["refusal"], f"{field}.refusal"))
+    thoughts = [text for key in _THOUGHTS for text in find_texts(item.get(key), f"{field}.{key}", 1, limits)]
+    draft.texts += dict.fromkeys(thoughts)  # gateways say one thought under two keys
     if item.get("audio") is not None:
+        draft.texts += find_texts(item["audio"], f"{field}.audio", 1, limits)
         draft.others.append("audio")
     draft.calls += read_calls(item, field, limits)
     draft.others += _read_other_parts(item.get("other_parts"), f"{field}.other_parts", limits)

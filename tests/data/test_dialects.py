@@ -199,6 +199,54 @@ def test_documents_are_read_where_they_hold_text() -> None:
     assert message.other_parts == ("document",)
 
 
+UNUSUAL_PLACES: list[dict[str, Any]] = [
+    {"content": [{"type": "later_kind", "content": [{"type": "text", "text": "zanzibar"}]}]},
+    {"content": [{"type": "code_execution_tool_result", "content": {"type": "result", "stdout": "zanzibar"}}]},
+    {"content": [{"type": "web_search_tool_result", "content": [{"type": "hit", "title": "zanzibar"}]}]},
+    {
+        "content": [
+            {
+                "type": "web_fetch_tool_result",
+                "content": {"content": {"type": "document", "source": {"type": "text", "data": "zanzibar"}}},
+            }
+        ]
+    },
+    {"content": "x", "reasoning_content": "zanzibar"},
+    {"content": "x", "reasoning": "zanzibar", "reasoning_details": [{"type": "reasoning.text", "text": "zanzibar"}]},
+    {"content": None, "thinking_blocks": [{"type": "thinking", "thinking": "zanzibar"}]},
+    {"content": None, "audio": {"id": "a", "transcript": "zanzibar"}},
+]
+
+
+@pytest.mark.parametrize("message", UNUSUAL_PLACES)
+def test_text_in_an_unusual_place_is_read_once(message: dict[str, Any]) -> None:
+    request = parse_request({"messages": [{"role": "assistant", **message}]})
+    assert request.messages[0].content.split().count("zanzibar") == 1
+
+
+def test_encoded_media_in_an_unknown_part_are_named_and_not_read() -> None:
+    content = [{"type": "later_kind", "source": {"type": "base64", "data": "AAAA"}}]
+    assert parse_request({"messages": [{"role": "user", "content": content}]}).messages == (
+        Message(Role.USER, "", other_parts=("later_kind",)),
+    )
+
+
+def test_a_field_of_one_dialect_hides_none_of_the_other() -> None:
+    request = parse_request(
+        {
+            "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "arguments": "1", "input": "2"}]}
+            ],
+            "tools": [{"name": "f", "parameters": "3", "input_schema": "4", "input_examples": [5]}],
+            "response_format": {"type": "text", "more": 6},
+            "output_config": {"format": {"more": 7}},
+        }
+    )
+    assert request.messages[0].tool_calls == (ToolCall("f", "1\n2"),)
+    assert request.tools == (Tool("f", "", '3\n4\n{"examples":[5]}'),)
+    assert request.response_format == '{"type":"text","more":6}\n{"more":7}'
+
+
 def test_an_explicit_account_goes_before_the_dialects_own() -> None:
     body = {"messages": [{"role": "user", "content": "x"}], "user": "u", "safety_identifier": "s"}
     assert parse_request({**body, "account": "a", "time": 12}).account == "a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -118,6 +119,9 @@ BAD_REQUESTS: list[tuple[str, Any, str, str]] = [
     ("too many tools", {**said("x"), "tools": [{"name": "f"}] * 3}, "tools", "at most 2"),
     ("schema too deep", offered({"name": "f", "parameters": nested(5)}), "tools.0.parameters", "at most 4 levels"),
     ("schema beyond reason", offered({"name": "f", "parameters": nested(3000)}), "tools.0.parameters", "4 levels"),
+    ("too long in names of parts", said([{"type": "x" * 26}] * 2), "request", "52 characters"),
+    ("odd part too deep", said([{"type": "x", "content": [[[[MARK]]]]}]), "messages.0.content.0.content.0.0.0", "4"),
+    ("thoughts too many", answered(content="x", reasoning=[MARK] * 4), "messages.0.reasoning", "at most 3"),
     ("content too deep", results(4), "messages.0.content.0" + ".content.0" * 3 + ".content", "deeper than 4"),
 ]  # fmt: skip
 
@@ -129,6 +133,18 @@ def test_a_bad_request_is_refused_by_its_field(name: str, body: Any, field: str,
     assert caught.value.field == field, name
     assert fragment in str(caught.value)
     assert MARK not in str(caught.value)
+
+
+def test_no_error_beside_or_behind_a_refusal_holds_the_text() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_request(said(MARK + "\ud800"))
+    assert caught.value.__context__ is None
+
+
+def test_a_refusal_passes_between_processes() -> None:
+    error = InputError("messages", "null", "send a list", "rows.jsonl:3")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(again), str(again), again.where) == (InputError, str(error), "rows.jsonl:3")
 
 
 def test_what_stands_at_a_limit_passes() -> None:
