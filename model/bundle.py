@@ -189,11 +189,9 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _list_files(folder: Path) -> set[str]:
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
-    }
+    """Every file by its path. Hidden ones, which tools leave behind, are passed over; a linked folder counts whole."""
+    paths = {path.relative_to(folder): path.is_file() or path.is_symlink() for path in folder.rglob("*")}
+    return {path.as_posix() for path, counts in paths.items() if counts and not path.as_posix().startswith(".")}
 
 
 def _parse(cls: type[M], raw: bytes, name: str) -> M:

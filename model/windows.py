@@ -71,7 +71,13 @@ class Windower:
             raise BundleError(f"{path.name}: not a readable tokenizer; build the bundle again") from error
         if not isinstance(tokenizer, dict) or "model" not in tokenizer:
             raise BundleError(f"{path.name}: JSON, but not a tokenizer; build the bundle again")
-        return cls(Tokenizer.from_file(str(path)), config)
+        try:
+            loaded = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise BundleError(
+                f"{path.name}: this release of tokenizers cannot read it; upgrade tokenizers or build the bundle again"
+            ) from error
+        return cls(loaded, config)
 
     def cut(self, request: Request) -> Windows:
         """The windows of `request`, in reading order, at least one."""

@@ -69,6 +69,15 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(copied: Path, name: s
         load_bundle(copied)
 
 
+def test_a_linked_folder_is_refused_and_what_tools_hide_is_passed_over(copied: Path, tmp_path: Path) -> None:
+    (copied / ".cache" / "hub").mkdir(parents=True)
+    (copied / ".cache" / "hub" / "file.lock").write_text("x")
+    load_bundle(copied)
+    (copied / TORCH_FOLDER).symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(BundleError, match="torch: not named"):
+        load_bundle(copied)
+
+
 @pytest.mark.parametrize("field", ["format_version", "rendering_version"])
 def test_another_version_is_refused_and_told(copied: Path, field: str) -> None:
     edit_manifest(copied, **{field: 2})
@@ -162,7 +171,10 @@ def test_a_missing_folder_is_named() -> None:
         Scorer.load("nowhere")
 
 
-@pytest.mark.parametrize(("name", "content"), [(ONNX_MODEL, b"no onnx"), (ONNX_MODEL, b""), (TOKENIZER, b"{}")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(ONNX_MODEL, b"no onnx"), (ONNX_MODEL, b""), (TOKENIZER, b"{}"), (TOKENIZER, b'{"model": {}}')],
+)
 def test_a_sealed_file_that_cannot_be_opened_is_a_bundle_error(
     tiny_bundle: Bundle, copied: Path, name: str, content: bytes
 ) -> None:
