@@ -73,7 +73,8 @@ def verdict_table(verdicts: list[Verdict]) -> Table:
     for verdict in verdicts:
         technique, share = max(verdict.techniques.items(), key=lambda each: each[1])
         table.add_row(
-            Text(verdict.id or "-"),  # brackets in an id are no markup
+            # An id comes from outside: its brackets are no markup, its control characters do not reach the terminal.
+            Text("".join(each if each.isprintable() else "\ufffd" for each in verdict.id or "-")),
             f"{verdict.probability:.3f}",
             f"[{colours[verdict.action]}]{verdict.action}[/]",
             f"{technique} {share:.0%}" if verdict.action != "allow" else "",

@@ -146,6 +146,13 @@ def test_brackets_in_an_id_are_shown_and_not_obeyed(tiny_bundle: Bundle, request
     assert request_id in result.output
 
 
+def test_control_characters_in_an_id_do_not_reach_the_terminal(tiny_bundle: Bundle) -> None:
+    result = invoke(tiny_bundle, "--table", given=lines([{**GOOD[1], "id": "\x1b[2Jx\u202e\x9b2J"}]))
+    assert result.exit_code == 0
+    assert not set(result.output) & set("\x1b\x9b\u202e")
+    assert "\ufffd[2Jx" in result.output
+
+
 def test_ids_in_any_script_come_back_readable(tiny_bundle: Bundle) -> None:
     assert '"id": "заявка-七"' in invoke(tiny_bundle, given=lines([{**GOOD[1], "id": "заявка-七"}])).stdout
 
