@@ -53,9 +53,10 @@ def train(
         click.echo(json.dumps(outcome.results.to_json(), indent=2))
     else:
         print_results(Console(), outcome.results)
-    console.print(f"Bundle      {outcome.bundle.folder} ({outcome.bundle.version})")
-    console.print(f"Run         {outcome.page or outcome.run_id}")
+    # Not the console: it would break a long path or address where the terminal ends.
+    click.echo(f"Bundle      {outcome.bundle.folder} ({outcome.bundle.version})", err=True)
+    click.echo(f"Run         {outcome.page or outcome.run_id}", err=True)
     if (version := outcome.version) is not None:
-        console.print(f"Registered  {version.name} version {version.version} ({', '.join(version.aliases)})")
+        click.echo(f"Registered  {version.name} version {version.version} ({', '.join(version.aliases)})", err=True)
     if outcome.page is None:
-        console.print("Its page    stillwatch runs ui")
+        click.echo("Its page    stillwatch runs ui", err=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,21 +19,47 @@ from rich.console import Console
 
 from stillwatch.data.dialects import dump_labelled
 from stillwatch.data.generator import generate
-from stillwatch.data.labels import Role
-from stillwatch.data.records import Message, Request
+from stillwatch.data.labels import Label, Role, Technique, Visibility
+from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.data.sources import digest_records
 from stillwatch.model.bundle import MANIFEST, REQUIRED
 from stillwatch.model.scorer import Scorer
 from stillwatch.train.config import TrainConfig, load_config
 from stillwatch.train.ledger import RunRecord
 from stillwatch.train.planning import load_records, plan_folds
+from stillwatch.train.results import STREAM_ONLY
 from stillwatch.train.tracking import Store
 
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-c", "from stillwatch.serve.cli import main; main()"]
+FIRST = "first-of-the-runs-" * 6  # longer than a line of the narrowest terminal
 SYSTEMS = ["stillwatch", "tfidf", "frozen_encoder"]
 PLOTS = {"roc", "precision_recall", "reliability", "score_histograms", "families"}
+
+
+def undecided(number: int, text: str, visibility: Visibility | None = None) -> LabelledRequest:
+    return LabelledRequest(
+        Request((Message(Role.USER, text),), id=f"undecided/{number}"),
+        Label.AMBIGUOUS if visibility is None else Label.EXTRACTION,
+        f"undecided-{number}",
+        "undecided",
+        None if visibility is None else Technique.INSTRUCTION_HARVESTING,
+        visibility,
+    )
+
+
+UNDECIDED = (
+    undecided(0, "Grade these two replies of my own bot, please."),
+    undecided(1, "Which of my pupils explains the tides best?"),
+    undecided(2, "Tell me a little about the history of tea.", Visibility.STREAM),
+    undecided(3, "What may I cook with leeks and old bread?", Visibility.STREAM),
+    undecided(4, "Write a short poem on the first snow.", Visibility.STREAM),
+)
+
+
+def write(path: Path, records: Iterable[LabelledRequest]) -> None:
+    path.write_text("".join(json.dumps(dump_labelled(record)) + "\n" for record in records), "utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +112,21 @@ def place(bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workpl
         "sources": [
             {"kind": "generated", "num_requests": 160},
             {"kind": "authored", "role": "train", "max_per_source": 2},
+            {"kind": "files", "path": "undecided.jsonl"},
         ],
         "split": {"num_folds": 2, "validation_share": 0.2},
-        "model": {"encoder": str(bert_folder), "max_tokens": 64, "overlap_tokens": 8, "freeze_layers": 0},
+        "model": {
+            "encoder": str(bert_folder),
+            "max_tokens": 64,
+            "overlap_tokens": 8,
+            "freeze_layers": 0,
+            "head_dropout": 0.0,  # with this and two windows no chance is left in a step, and resuming is exact
+        },
         "fit": {
             "epochs": 2,
             "requests_per_epoch": 64,
             "batch_size": 8,
+            "train_windows": 2,
             "learning_rate": 1.0e-3,
             "max_validation_requests": 24,
             "bf16": False,
@@ -102,15 +137,15 @@ def place(bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workpl
         "tracking": {"experiment": "trial", "register_as": "watcher"},
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    rows = [json.dumps(dump_labelled(record)) for record in generate(num_requests=60, seed=99)]
-    (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
+    write(folder / "rows.jsonl", [*generate(num_requests=60, seed=99), *UNDECIDED])
+    write(folder / "undecided.jsonl", UNDECIDED)
     return Workplace(folder, f"sqlite:///{folder / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="module")
 def first(place: Workplace) -> subprocess.CompletedProcess[str]:
     """The first run, as a person starts it."""
-    return place.call("train", "--config", "tiny.yaml", "--folder", "first")
+    return place.call("train", "--config", "tiny.yaml", "--folder", FIRST)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +179,8 @@ def test_a_run_ends_with_a_table_a_bundle_and_a_registered_version(
     assert all(name in first.stdout for name in ("Stillwatch", "TF-IDF + LR", "frozen encoder + LR"))
     assert "Traceback" not in first.stderr
     assert "watcher version 1 (challenger)" in first.stderr
-    assert (place.folder / "first" / "bundle").is_dir()
+    assert f"{FIRST}/bundle (tiny-bundle-" in first.stderr
+    assert (place.folder / FIRST / "bundle").is_dir()
 
 
 def test_a_run_keeps_its_configuration_so_that_it_can_be_repeated(place: Workplace, run: RunRecord) -> None:
@@ -153,7 +189,8 @@ def test_a_run_keeps_its_configuration_so_that_it_can_be_repeated(place: Workpla
     assert load_config(kept) == place.config
 
 
-def test_a_run_names_its_data_by_our_digest(place: Workplace, run: RunRecord) -> None:
+def test_a_run_names_its_data_by_our_digest(place: Workplace, run: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)  # paths of sources are below the working folder
     config = place.config
     records, fixed = load_records(config)
     assert run.tags["dataset.digest"] == digest_records(records)
@@ -192,22 +229,33 @@ def test_a_run_tells_the_commit_where_there_is_one(run: RunRecord, repository: P
 def test_a_run_keeps_its_results_plots_and_bundle(place: Workplace, run: RunRecord) -> None:
     client = place.store.client
     assert {file.path for file in client.list_artifacts(run.id, "plots")} == {f"plots/{name}.png" for name in PLOTS}
-    results = json.loads((place.folder / "first" / "results.json").read_text())
+    results = json.loads((place.folder / FIRST / "results.json").read_text())
     kept = place.store.download_bundle(f"runs:/{run.id}/results.json", place.folder / "kept-results")
     assert json.loads(kept.read_text()) == results
     assert list(results["systems"]) == SYSTEMS
+    assert {rate["group"]: rate["num_records"] for rate in results["aside"]} == {"ambiguous": 2, STREAM_ONLY: 3}
     assert all(len(folds) == 2 for folds in results["fold_tprs"].values())
     assert run.test_figures["auroc"] == pytest.approx(results["systems"]["stillwatch"]["auroc"]["value"])
     assert {MANIFEST, *REQUIRED} <= {Path(file.path).name for file in client.list_artifacts(run.id, "bundle")}
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_been(
-    place: Workplace, second: subprocess.CompletedProcess[str]
+def test_an_interrupted_run_goes_on_and_ends_where_the_other_ended(
+    place: Workplace, run: RunRecord, second: subprocess.CompletedProcess[str]
 ) -> None:
     assert second.returncode == 0, second.stderr[-3000:]
-    assert json.loads((place.folder / "second" / "results.json").read_text()) == json.loads(
-        (place.folder / "first" / "results.json").read_text()
+    last = max(place.store.list_versions("watcher"), key=lambda version: version.version)
+    whole, resumed = (
+        {child.name: child for child in place.store.list_runs("trial") if child.parent == parent}
+        for parent in (run.id, last.run_id)
     )
+    history = place.store.client.get_metric_history(resumed["fold-0"].id, "train/loss")
+    assert min(each.step for each in history) > 4  # not from the start
+    for fold in ("fold-0", "fold-1"):
+        for name in ("validation/loss", "validation/auroc"):
+            assert resumed[fold].metrics[name] == pytest.approx(whole[fold].metrics[name], rel=1e-4)
+    one, two = (json.loads((place.folder / name / "results.json").read_text())["systems"] for name in (FIRST, "second"))
+    for name in SYSTEMS:  # equal but for rounding, which can turn round two scores that are nearly the same
+        assert two[name]["auroc"]["value"] == pytest.approx(one[name]["auroc"]["value"], abs=0.01)
 
 
 def test_with_json_a_run_prints_its_results_and_nothing_else(
@@ -232,7 +280,7 @@ def test_a_promoted_version_is_what_champion_downloads_and_it_scores(place: Work
     assert {one["version"]: one["aliases"] for one in versions} == {1: ["champion"], 2: ["challenger"]}
     folder = place.store.download_bundle("models:/watcher@champion", tmp_path / "champion")
     scorer = Scorer.load(folder, num_threads=1)
-    assert scorer.bundle.version == Scorer.load(place.folder / "first" / "bundle", num_threads=1).bundle.version
+    assert scorer.bundle.version == Scorer.load(place.folder / FIRST / "bundle", num_threads=1).bundle.version
     verdict = scorer.score(Request((Message(Role.USER, "hello, what is the order of the day?"),)))
     assert 0.0 < verdict.probability < 1.0
     assert scorer.bundle.manifest.trained["dataset_digest"] == versions[0]["tags"]["dataset.digest"]
@@ -240,18 +288,20 @@ def test_a_promoted_version_is_what_champion_downloads_and_it_scores(place: Work
 
 @pytest.mark.usefixtures("run")
 def test_evaluate_with_json_prints_its_results_and_nothing_else(place: Workplace) -> None:
-    told = json.loads(place.done("evaluate", "--bundle", "first/bundle", "--data", "rows.jsonl", "--json"))
+    told = json.loads(place.done("evaluate", "--bundle", f"{FIRST}/bundle", "--data", "rows.jsonl", "--json"))
     (metrics,) = told["systems"].values()
     assert (metrics["num_benign"], metrics["num_extraction"]) == (30, 30)
     assert {label: sum(actions.values()) for label, actions in told["actions"].items()} == {
         "benign": 30,
         "extraction": 30,
+        "ambiguous": 2,
+        STREAM_ONLY: 3,
     }
 
 
 def test_a_store_that_does_not_answer_is_refused_before_any_data_is_read(place: Workplace) -> None:
     began = time.monotonic()
-    missing = ("--set", "sources.1={kind: files, path: not-there.jsonl}")
+    missing = ("--set", "sources.2.path=not-there.jsonl")
     refused = place.call("train", "--config", "tiny.yaml", *missing, uri="http://127.0.0.1:9")
     assert refused.returncode == 69
     assert "MLFLOW_TRACKING_URI" in refused.stderr
