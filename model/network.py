@@ -18,6 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.pooling import SHARPNESS
 
 NO_TECHNIQUE = -100
 """Technique index of a benign request: the technique loss skips it."""
@@ -179,7 +180,7 @@ def pool_windows(extraction: Tensor, techniques: Tensor, present: Tensor) -> Ten
     """
     scores = torch.full(present.shape, -torch.inf, dtype=extraction.dtype, device=extraction.device)
     scores[present] = extraction
-    weights = torch.softmax(scores, dim=1)[present]
+    weights = torch.softmax(SHARPNESS * scores, dim=1)[present]
     rows = present.nonzero()[:, 0]
     weighted = torch.cat([extraction.unsqueeze(1), techniques], dim=1) * weights.unsqueeze(1)
     pooled = torch.zeros(present.shape[0], weighted.shape[1], dtype=weighted.dtype, device=weighted.device)

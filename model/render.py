@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stillwatch.data.records import Message, Request, Tool
 
 RENDERING_VERSION = 1
-"""Raised whenever the rendering changes: a bundle refuses requests rendered in another way than it was trained on."""
+"""Raised whenever rendering, windows or pooling change: a bundle is refused that was trained in another way."""
 
 
 @dataclass(frozen=True, slots=True)

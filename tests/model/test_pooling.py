@@ -64,3 +64,9 @@ def test_extreme_logits_do_not_overflow() -> None:
     logit, _ = pool_windows(np.array([1e4, -1e4], np.float32), np.zeros((2, len(TECHNIQUES)), np.float32))
     assert logit == 1e4
     assert softmax(np.array([1e4, -1e4], np.float32)).tolist() == [1.0, 0.0]
+
+
+def test_a_demand_does_not_drown_in_innocent_windows() -> None:
+    extraction = np.array([2.0] + [-2.0] * 60, np.float32)
+    logit, _ = pool_windows(extraction, np.zeros((61, 5), np.float32))
+    assert logit > 1.9
