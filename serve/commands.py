@@ -59,9 +59,7 @@ def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int,
     if failure is not None:
         raise failure
     if num_bad:
-        raise InputError(
-            "input", f"{num_bad} bad line{'s' * (num_bad > 1)} skipped", "mend them; the others are scored"
-        )
+        raise InputError("input", f"{_count(num_bad, 'bad line')} skipped", "mend them; the others are scored")
 
 
 def verdict_table(verdicts: list[Verdict]) -> Table:
@@ -79,9 +77,13 @@ def verdict_table(verdicts: list[Verdict]) -> Table:
             f"[{colours[verdict.action]}]{verdict.action}[/]",
             f"{technique} {share:.0%}" if verdict.action != "allow" else "",
             "\n".join(verdict.reasons),
-            f"{verdict.coverage.characters:,} characters, {verdict.coverage.windows} windows",
+            f"{verdict.coverage.characters:,} characters in {_count(verdict.coverage.windows, 'window')}",
         )
     return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _parse(row: Row) -> Request:

@@ -46,7 +46,7 @@ def build_bundle(
         name: of the bundle.
         model: the classifier's configuration.
         calibration: fitted on scores of held-out families.
-        windows: real windows, for the parity check and the probes.
+        windows: real windows, for the parity check; none of them enters the bundle.
         card: the model card, Markdown.
         trained: where it came from, for the manifest.
 
@@ -58,7 +58,7 @@ def build_bundle(
         draft = Path(scratch) / "bundle"
         draft.mkdir()
         parity = export_int8(fitted.model, draft / ONNX_MODEL, windows)
-        write_probes(draft, make_probes(fitted.model, draft / ONNX_MODEL, windows))
+        write_probes(draft, make_probes(fitted.model, draft / ONNX_MODEL))
         shutil.copyfile(fitted.tokenizer_file, draft / TOKENIZER)
         (draft / CALIBRATION).write_text(calibration.model_dump_json(indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD).write_text(card, "utf-8")

@@ -33,7 +33,7 @@ from stillwatch.train.fit import Fitted, draw_evenly, fit
 from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
-from stillwatch.train.results import Results, measure
+from stillwatch.train.results import Results, group_records, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
 from stillwatch.train.tracking import Context, Store, Tracker
 
@@ -74,6 +74,8 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         provenance = describe_provenance(seed=config.seed)
         digest = digest_records(records)
         tracker.set_tags({**provenance, "dataset.digest": digest})
+        counts = {name: len(group) for name, group in group_records(records).items()}
+        tracker.log_dataset(config.name, digest, counts, "train")
         tracker.log_params(config.model_dump(mode="json"))
         tracker.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
         fold_results = [

@@ -41,7 +41,9 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
         records += loaded
     repeated = [name for name, count in Counter(r.id for r in records).items() if count > 1]
     if repeated:
-        raise ConfigError(f"sources: {len(repeated)} record ids come from more than one source; name each source once")
+        raise ConfigError(
+            f"sources: {len(repeated)} record ids occur twice; name each source once, give each row its own id"
+        )
     return records, frozenset(name for name, role in roles.items() if role == "train")
 
 

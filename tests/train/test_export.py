@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from random import Random
 
@@ -107,13 +108,17 @@ def test_a_built_bundle_says_how_requests_are_cut_and_carries_its_network(
     assert Windower.load(trained_bundle.tokenizer, trained_bundle.window_config)
 
 
-def test_probes_are_short_windows_with_the_logits_of_network_and_export(
+def test_probes_are_no_text_of_anybody_and_hold_the_logits_of_network_and_export(
     trained_bundle: Bundle, tiny_network: RequestClassifier
 ) -> None:
-    windows = draw_windows(10)
-    probes = make_probes(tiny_network, trained_bundle.onnx_model, windows, max_tokens=20)
-    assert 1 <= len(probes) <= 3
-    assert all(len(probe.ids) <= 20 for probe in probes)
+    probes = make_probes(tiny_network, trained_bundle.onnx_model, lengths=(8, 20))
+    assert probes == make_probes(tiny_network, trained_bundle.onnx_model, lengths=(8, 20))
+    assert [len(probe.ids) for probe in probes] == [8, 20]
+    windows = set(draw_windows(10))
+    assert not windows & {probe.ids for probe in (*probes, *trained_bundle.probes)}
     assert all(0 < abs(probe.int8 - probe.fp32) < MAX_MEAN_DIFFERENCE for probe in probes)
-    [only] = make_probes(tiny_network, trained_bundle.onnx_model, windows, max_tokens=1)
-    assert only.ids == min(windows, key=len)
+
+
+def test_an_export_names_no_file_of_the_machine_it_ran_on(trained_bundle: Bundle) -> None:
+    content = trained_bundle.onnx_model.read_bytes()
+    assert re.search(rb"\.py\W|site-packages", content) is None

@@ -195,6 +195,9 @@ def test_a_run_names_its_data_by_our_digest(place: Workplace, run: RunRecord, mo
     records, fixed = load_records(config)
     assert run.tags["dataset.digest"] == digest_records(records)
     client = place.store.client
+    whole = client.get_run(run.id).inputs
+    assert whole is not None
+    assert [json.loads(each.dataset.source)["digest"] for each in whole.dataset_inputs] == [digest_records(records)]
     for fold in plan_folds(records, fixed, config, Console(quiet=True)):
         (child,) = [one for one in place.store.list_runs("trial") if (one.parent, one.name) == (run.id, fold.name)]
         inputs = client.get_run(child.id).inputs

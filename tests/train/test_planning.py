@@ -74,7 +74,7 @@ def test_a_source_is_thinned_by_a_draw_of_the_run(tmp_path: Path) -> None:
 
 def test_a_record_that_two_sources_give_is_refused(tmp_path: Path) -> None:
     whole, part = write(tmp_path / "whole.jsonl", ROWS), write(tmp_path / "part.jsonl", ROWS[:4])
-    with pytest.raises(ConfigError, match="4 record ids come from more than one source"):
+    with pytest.raises(ConfigError, match="4 record ids occur twice"):
         load_records(config(file(whole), file(part)))
 
 
