@@ -11,7 +11,6 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +49,7 @@ def load_source(
         InputError: a file holds a bad row; `file:line`, field and remedy.
     """
     if kind == "generated":
-        records = list(islice(generate(num_requests=num_requests, seed=seed), num_requests))
+        records = list(generate(num_requests=num_requests, seed=seed))
     elif kind == "authored":
         records = load_authored()
     else:

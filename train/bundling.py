@@ -17,6 +17,7 @@ from stillwatch.model.bundle import (
     TORCH_FOLDER,
     Bundle,
     Manifest,
+    load_bundle,
     seal_bundle,
     write_probes,
 )
@@ -79,4 +80,4 @@ def build_bundle(
         if folder.exists():
             shutil.rmtree(folder)
         draft.replace(folder)
-    return seal_bundle(folder, manifest), parity
+    return load_bundle(folder), parity

@@ -78,11 +78,8 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         tracker.log_dataset(config.name, digest, counts, "train")
         tracker.log_params(config.model_dump(mode="json"))
         tracker.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
-        fold_results = [
-            _track_fold(records, fold, config, baselines, folder, tracker, resume)
-            for baselines in [build_baselines(config)]
-            for fold in folds
-        ]
+        baselines = build_baselines(config)
+        fold_results = [_track_fold(records, fold, config, baselines, folder, tracker, resume) for fold in folds]
         results = measure_folds(records, fold_results, config)
         for path, figure in draw_figures(records, fold_results, results).items():
             tracker.log_figure(figure, path)
