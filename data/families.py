@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import ConfigError, SourceError, kind_of
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.material import parse_yaml
@@ -24,36 +25,6 @@ SHIPPED_FAMILIES = Path(__file__).parent / "families"
 
 REGISTERS = frozenset({"casual", "polite", "terse", "corporate", "machine", "sloppy"})
 """How a family speaks."""
-
-ATTRIBUTES = frozenset(
-    {
-        "asks_reasoning_trace",
-        "asks_hidden_reasoning",
-        "asks_tasks",
-        "asks_rewriting",
-        "asks_rating",
-        "asks_comparison",
-        "asks_critique",
-        "asks_trajectory",
-        "asks_tool_calls",
-        "asks_dialogue",
-        "asks_code",
-        "asks_tests",
-        "asks_problem_and_solution",
-        "gives_gold_answer",
-        "gives_model_answer",
-        "gives_trace",
-        "fixed_output_contract",
-        "exemplars",
-        "batch",
-        "invented_content",
-        "own_content",
-        "follow_up",
-        "addresses_classifier",
-        "diversity_demand",
-    }
-)
-"""What a request may ask for, and how: the closed vocabulary of `attributes`."""
 
 _REQUIRED = frozenset({"family", "label", "lang", "register", "persona", "seed", "turns"})
 _OPTIONAL = frozenset({"technique", "visibility", "attributes", "system", "tools"})
@@ -73,9 +44,9 @@ class Family:
 
     Attributes:
         name: unique, `<theme>.<slug>`.
-        label: benign or extraction.
-        technique: set for extraction, None for benign.
-        visibility: set for extraction, None for benign.
+        label: benign, extraction, or ambiguous (evaluators: the words of extraction, another purpose).
+        technique: None for benign.
+        visibility: set for extraction alone.
         lang: ISO 639-1 code.
         register: how it speaks, one of `REGISTERS`.
         persona: who asks.
@@ -156,21 +127,22 @@ class _Reader:
         for key in sorted(_REQUIRED - self.row.keys()):
             raise ConfigError(f"{self.place}: field {key}: missing; every family has one")
         seed = self.word("seed", frozenset(SEED_FIELDS) | {"none"})
-        label = Label(self.word("label", frozenset({Label.BENIGN, Label.EXTRACTION})))
-        for key in ("technique", "visibility"):
-            if label is Label.EXTRACTION and self.row.get(key) is None:
-                raise self.refuse(key, "an extraction family names it")
-            if label is Label.BENIGN and self.row.get(key) is not None:
-                raise self.refuse(key, "a benign family has none; drop it or change the label")
-        extraction = label is Label.EXTRACTION
+        label = Label(self.word("label", _values(Label)))
+        for key, owners in _SAID_OF.items():
+            if label in owners and self.row.get(key) is None:
+                raise self.refuse(key, f"every {label} family names it")
+            if label not in owners and self.row.get(key) is not None:
+                raise self.refuse(key, f"{_ARTICLE[label]} {label} family has none; drop it or change the label")
         kind = None if seed == "none" else seed
         if "tools" in self.row and (self.word("tools", frozenset({"api"})), kind) != ("api", "api"):
             raise self.refuse("tools", "only a family with `seed: api` can offer its tools")
         return Family(
             name=self.word("family", None),
             label=label,
-            technique=Technique(self.word("technique", _values(Technique))) if extraction else None,
-            visibility=Visibility(self.word("visibility", _values(Visibility))) if extraction else None,
+            technique=Technique(self.word("technique", _values(Technique))) if label in _SAID_OF["technique"] else None,
+            visibility=(
+                Visibility(self.word("visibility", _values(Visibility))) if label in _SAID_OF["visibility"] else None
+            ),
             lang=self.word("lang", None),
             register=self.word("register", REGISTERS),
             persona=self.word("persona", None),
@@ -224,6 +196,11 @@ class _Reader:
         return tuple(values)
 
 
+_SAID_OF = {
+    "technique": frozenset({Label.EXTRACTION, Label.AMBIGUOUS}),
+    "visibility": frozenset({Label.EXTRACTION}),
+}
+_ARTICLE = {Label.BENIGN: "a", Label.EXTRACTION: "an", Label.AMBIGUOUS: "an"}
 _SPEAKERS = frozenset({"user", "assistant", "tool"})
 
 

@@ -2,14 +2,17 @@
 
 Families of one seed kind and language share their material draw by draw, so that a benign and an extraction
 request of one index differ in who asks and why, never in topic or numbers. Promises no natural frequencies:
-both labels, and all families of a label, come equally often in any prefix.
+benign and extraction, and all families of a label, come equally often in any prefix; every twentieth request is an
+ambiguous one, where there are such families.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import cast
 
@@ -25,47 +28,59 @@ from stillwatch.data.seeds import make_seed
 from stillwatch.data.slots import build_slots
 from stillwatch.data.templates import compile_template
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Changes whenever the same seed and families would give other bytes."""
 
+_AMBIGUOUS_EVERY = 20
 _MAX_DRAWS = 6  # draws of one row before its index is skipped as a duplicate
 _NEW_MATERIAL_FROM = 3  # the draw from which the shared material is given up for fresh material
 _STRIDE = 1_000_003  # keeps the redrawn material away from the indices in use
 
 
-def generate(*, num_requests: int, seed: int, families: Path | None = None) -> Iterator[LabelledRequest]:
+def generate(
+    *, num_requests: int, seed: int, families: Path | None = None, max_families: int | None = None
+) -> Iterator[LabelledRequest]:
     """Draw labelled requests.
 
     Args:
         num_requests: how many.
         seed: the only source of chance; equal seeds and families give equal bytes on any machine.
         families: folder of family files; None means those the package ships.
+        max_families: use only this many families of each label; those of a lesser number are among those of a greater.
 
     Raises:
         ConfigError: a family is not usable, or fails while it renders.
         SourceError: the families have too few wordings for that many distinct requests.
     """
-    loaded = load_families(families)
-    sides = [
-        _Side([family for family in loaded if family.label is label], seed)
-        for label in (Label.EXTRACTION, Label.BENIGN)
-    ]
-    return _take([side for side in sides if side.families], num_requests)
+    loaded = _load_shipped() if families is None else load_families(families)
+    sides = {
+        label: _Side([family for family in loaded if family.label is label], seed, max_families) for label in Label
+    }
+    return _take({label: side for label, side in sides.items() if side.families}, num_requests)
 
 
-def _take(sides: Sequence[_Side], num_requests: int) -> Iterator[LabelledRequest]:
+@cache
+def _load_shipped() -> tuple[Family, ...]:
+    return load_families()
+
+
+def _take(sides: Mapping[Label, _Side], num_requests: int) -> Iterator[LabelledRequest]:
     seen: set[bytes] = set()
-    for number in range(num_requests):
-        yield sides[number % len(sides)].draw(seen)
+    order = [label for label in (Label.EXTRACTION, Label.BENIGN) if label in sides] * (_AMBIGUOUS_EVERY // 2)
+    if Label.AMBIGUOUS in sides:
+        order = [*order[: _AMBIGUOUS_EVERY - 1], Label.AMBIGUOUS]
+    for label in islice(cycle(order), num_requests):
+        yield sides[label].draw(seen)
 
 
 class _Side:
     """The families of one label, taken in turn in an order drawn from the seed."""
 
-    def __init__(self, families: list[Family], seed: int) -> None:
+    def __init__(self, families: list[Family], seed: int, max_families: int | None) -> None:
         self.seed = seed
         self.families = sorted(families, key=lambda family: family.name)
         Chance(f"{seed}/order").shuffle(self.families)
+        self.families = self.families[:max_families]
         self.num_turns = 0
 
     def draw(self, seen: set[bytes]) -> LabelledRequest:

@@ -31,6 +31,7 @@ def load_source(
     seed: int,
     path: Path | None = None,
     num_requests: int = 4000,
+    max_families: int | None = None,
     max_per_source: int | None = None,
     permissive_only: bool = False,
 ) -> list[LabelledRequest]:
@@ -41,6 +42,8 @@ def load_source(
         seed: of the generator and of the draw.
         path: for `files`, a file or a folder of them.
         num_requests: for `generated`, how many.
+        max_families: of `generated` and `authored`, only this many families of each label. A lesser number takes some
+            of the families that a greater one takes.
         max_per_source: at most this many of each `source` field.
         permissive_only: leave out rows whose licence is not permissive.
 
@@ -49,9 +52,9 @@ def load_source(
         InputError: a file holds a bad row; `file:line`, field and remedy.
     """
     if kind == "generated":
-        records = list(generate(num_requests=num_requests, seed=seed))
+        records = list(generate(num_requests=num_requests, seed=seed, max_families=max_families))
     elif kind == "authored":
-        records = load_authored()
+        records = load_authored(max_blocks=max_families, seed=seed)
     else:
         if path is None or not path.exists():
             raise SourceError(

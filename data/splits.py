@@ -6,8 +6,9 @@ only. A fold holds indices, so that one sequence of records serves all of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stillwatch.data.bonds import Bond, Pairs, Tie, find_leaks, find_pairs, find_ties, list_bonds
 from stillwatch.data.dealing import Group, deal_groups, group_families, pick_validation
@@ -122,6 +123,45 @@ def hold_out(
     )
     check_fold(records, fold, pairs=pairs)
     return fold
+
+
+def transfer(
+    records: Sequence[LabelledRequest],
+    *,
+    test_sources: frozenset[str],
+    seed: int,
+    validation_share: float,
+    always_train: frozenset[str] = frozenset(),
+    pairs: Pairs | None = None,
+) -> Fold:
+    """The fold that tests on whole sources and learns from the others, such as generated to real.
+
+    Undecided records train nothing; what is bound to a tested record is left out of training.
+
+    Args:
+        records: all records.
+        test_sources: sources whose records are the test, every one of them.
+        seed: the only source of chance.
+        validation_share: the share of each label's remaining families that validate.
+        always_train: sources whose records never validate.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+
+    Raises:
+        SplitError: too few families beside the test.
+    """
+    bonds = list_bonds(records, find_pairs(records) if pairs is None else pairs)
+    test = [index for index, record in enumerate(records) if record.source in test_sources]
+    tested = {bond for index in test for bond in bonds[index]}
+    rest = [index for index, record in enumerate(records) if record.source not in test_sources and record.is_decided]
+    bound = [index for index in rest if not tested.isdisjoint(bonds[index])]
+    rest = [index for index in rest if tested.isdisjoint(bonds[index])]
+    fixed = [index for index in rest if records[index].source in always_train]
+    free = [index for index in rest if records[index].source not in always_train]
+    groups = group_families(records, free, find_ties(records, bonds, free))
+    chosen = pick_validation(groups, validation_share, {records[index].label for index in fixed}, f"{seed}/transfer")
+    train = [group for group in groups if group not in chosen]
+    fold = _build_fold("transfer", records, bonds, (train, chosen, [Group((), tuple(test), Counter())]), fixed)
+    return replace(fold, dropped=tuple(sorted((*fold.dropped, *bound))))
 
 
 def check_fold(records: Sequence[LabelledRequest], fold: Fold, *, pairs: Pairs | None = None) -> None:

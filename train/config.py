@@ -32,8 +32,11 @@ class SourceConfig(_Config):
     """For `files`: a labelled JSONL, gzip or Parquet file, or a folder of them, relative to `data_root`."""
     num_requests: Count = 4000
     """For `generated`: how many requests."""
-    role: Literal["rotate", "train"] = "rotate"
-    """`rotate`: its families take turns in being held out. `train`: it is only ever trained on."""
+    max_families: Count | None = None
+    """For `generated` and `authored`: only this many families of each label, for learning curves."""
+    role: Literal["rotate", "train", "test"] = "rotate"
+    """`rotate`: its families take turns in being held out. `train`: it is only ever trained on. `test`: it is only
+    ever tested on, and then nothing else is: the other families train and validate one model."""
     max_per_source: Count | None = None
     """At most this many training records of one source (a seeded draw); test rows are never thinned."""
     permissive_only: bool = False
@@ -43,6 +46,8 @@ class SourceConfig(_Config):
     def _path_belongs_to_files(self) -> SourceConfig:
         if (self.kind == "files") != (self.path is not None):
             raise ValueError("path is needed for kind files, and for no other kind")
+        if self.kind == "files" and self.max_families is not None:
+            raise ValueError("max_families is for the kinds generated and authored")
         return self
 
 

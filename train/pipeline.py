@@ -67,9 +67,9 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
     transformers_logging.disable_progress_bar()  # of loading weights: over before it is read
     Store.open()  # refuse early: before minutes of reading
     resolve_encoder(config.model.encoder, config.model.revision)
-    records, fixed_sources = load_records(config)
+    records, roles = load_records(config)
     console.print(describe_records(records))
-    folds = plan_folds(records, fixed_sources, config, console)
+    folds = plan_folds(records, roles, config, console)
     with Tracker.open(config.tracking.experiment, config.name) as tracker:
         provenance = describe_provenance(seed=config.seed)
         digest = digest_records(records)
@@ -127,8 +127,8 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
 
 def follow(config: TrainConfig, *, folder: Path, resume: bool = False) -> None:
     """What the other processes of a distributed run do: take their share of every fit, and nothing else."""
-    records, fixed_sources = load_records(config)
-    folds = plan_folds(records, fixed_sources, config, Console(quiet=True))
+    records, roles = load_records(config)
+    folds = plan_folds(records, roles, config, Console(quiet=True))
     fitted = [fit_fold(records, fold, config, folder, resume=resume) for fold in folds]
     if config.bundle.train_on == "all":
         fit_all(records, fitted, config, folder, resume=resume)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.console import Console
 
-from stillwatch.data.bonds import find_pairs, list_bonds
+from stillwatch.data.bonds import Pairs, find_pairs, list_bonds
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import load_source
-from stillwatch.data.splits import Fold, check_fold, rotate_families
+from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
 
 
-def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[str]]:
-    """The records of every source, and the `source` fields that are only ever trained on.
+Roles = Mapping[str, str]
+"""The role of each `source` field: `rotate`, `train` or `test`."""
+
+
+def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], Roles]:
+    """The records of every source, and what each `source` field is for.
 
     Raises:
         ConfigError: two sources give the same record id, or the same `source` once to train and once to rotate.
@@ -32,6 +36,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
             seed=config.seed,
             path=None if source.path is None else config.data_root / source.path,
             num_requests=source.num_requests,
+            max_families=source.max_families,
             max_per_source=source.max_per_source,
             permissive_only=source.permissive_only,
         )
@@ -44,7 +49,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], frozenset[
         raise ConfigError(
             f"sources: {len(repeated)} record ids occur twice; name each source once, give each row its own id"
         )
-    return records, frozenset(name for name, role in roles.items() if role == "train")
+    return records, roles
 
 
 def describe_records(records: Sequence[LabelledRequest]) -> str:
@@ -55,16 +60,44 @@ def describe_records(records: Sequence[LabelledRequest]) -> str:
     return "Records: " + ", ".join(parts)
 
 
-def plan_folds(
-    records: Sequence[LabelledRequest], fixed_sources: frozenset[str], config: TrainConfig, console: Console
+def plan_folds(records: Sequence[LabelledRequest], roles: Roles, config: TrainConfig, console: Console) -> list[Fold]:
+    """The folds to run; what had to be tied together or left out is printed."""
+    with console.status("Looking for near-duplicates across families"):
+        pairs = find_pairs(records)
+    if "test" in roles.values():
+        folds = [_plan_transfer(records, roles, config, pairs)]
+    else:
+        folds = _plan_rotation(records, roles, config, pairs, console)
+    for fold in folds:
+        check_fold(records, fold, pairs=pairs)
+        console.print(
+            f"{fold.name}: {len(fold.train):,} to train on, {len(fold.validation):,} to validate, {len(fold.test):,} "
+            f"to test, {len(fold.dropped):,} left out as bound to held-out records"
+        )
+    return folds
+
+
+def _plan_transfer(records: Sequence[LabelledRequest], roles: Roles, config: TrainConfig, pairs: Pairs) -> Fold:
+    """The one fold whose test is all records of the sources that are for testing alone."""
+    return transfer(
+        records,
+        test_sources=frozenset(name for name, role in roles.items() if role == "test"),
+        always_train=frozenset(name for name, role in roles.items() if role == "train"),
+        seed=config.seed,
+        validation_share=config.split.validation_share,
+        pairs=pairs,
+    )
+
+
+def _plan_rotation(
+    records: Sequence[LabelledRequest], roles: Roles, config: TrainConfig, pairs: Pairs, console: Console
 ) -> list[Fold]:
-    """The folds to run; what had to be tied together or left out is printed.
+    """The folds of the rotation that the configuration runs.
 
     Only decided records are dealt. Extraction that only a stream shows is scored aside, in the first fold whose model
     has learnt nothing that is bound to it.
     """
-    with console.status("Looking for near-duplicates across families"):
-        pairs = find_pairs(records)
+    always_train = frozenset(name for name, role in roles.items() if role == "train")
     dealt = [i for i, record in enumerate(records) if record.label is Label.AMBIGUOUS or record.is_decided]
     place = {index: position for position, index in enumerate(dealt)}
     rotation = rotate_families(
@@ -72,13 +105,13 @@ def plan_folds(
         num_folds=config.split.num_folds,
         seed=config.seed,
         validation_share=config.split.validation_share,
-        always_train=fixed_sources,
+        always_train=always_train,
         pairs=[(place[a], place[b]) for a, b in pairs if a in place and b in place],
     )
     for tie in rotation.ties:
         console.print(f"Split: {tie}", markup=False, highlight=False)
     bonds = list_bonds(records, pairs)
-    undecided = [i for i in range(len(records)) if i not in place and records[i].source not in fixed_sources]
+    undecided = [i for i in range(len(records)) if i not in place and records[i].source not in always_train]
     folds = []
     for number in config.split.folds:
         fold = _renumber(rotation.folds[number], dealt)
@@ -86,12 +119,6 @@ def plan_folds(
         aside = [i for i in undecided if learnt.isdisjoint(bonds[i])]
         undecided = [i for i in undecided if i not in set(aside)]  # each is scored once, by a model new to it
         folds.append(replace(fold, test=tuple(sorted((*fold.test, *aside)))))
-    for fold in folds:
-        check_fold(records, fold, pairs=pairs)
-        console.print(
-            f"{fold.name}: {len(fold.train):,} to train on, {len(fold.validation):,} to validate, {len(fold.test):,} "
-            f"to test, {len(fold.dropped):,} left out as bound to held-out records"
-        )
     return folds
 
 

@@ -192,13 +192,13 @@ def test_a_run_keeps_its_configuration_so_that_it_can_be_repeated(place: Workpla
 def test_a_run_names_its_data_by_our_digest(place: Workplace, run: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)  # paths of sources are below the working folder
     config = place.config
-    records, fixed = load_records(config)
+    records, roles = load_records(config)
     assert run.tags["dataset.digest"] == digest_records(records)
     client = place.store.client
     whole = client.get_run(run.id).inputs
     assert whole is not None
     assert [json.loads(each.dataset.source)["digest"] for each in whole.dataset_inputs] == [digest_records(records)]
-    for fold in plan_folds(records, fixed, config, Console(quiet=True)):
+    for fold in plan_folds(records, roles, config, Console(quiet=True)):
         (child,) = [one for one in place.store.list_runs("trial") if (one.parent, one.name) == (run.id, fold.name)]
         inputs = client.get_run(child.id).inputs
         assert inputs is not None

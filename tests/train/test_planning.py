@@ -59,9 +59,9 @@ QUIET = Console(quiet=True)
 def test_records_of_all_sources_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
     others = [record(number, "t") for number in range(6)]
     sources = (file(write(tmp_path / "t.jsonl", others), "train"), file(write(tmp_path / "s.jsonl", ROWS)))
-    records, fixed = load_records(config(*sources))
+    records, roles = load_records(config(*sources))
     assert records == others + ROWS
-    assert fixed == {"t"}
+    assert roles == {"t": "train", "s": "rotate"}
 
 
 def test_a_source_is_thinned_by_a_draw_of_the_run(tmp_path: Path) -> None:
@@ -82,18 +82,18 @@ def test_a_source_under_two_roles_is_refused(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one.jsonl", ROWS[:30]), write(tmp_path / "two.jsonl", ROWS[30:])
     with pytest.raises(ConfigError, match="s stands under two roles"):
         load_records(config(file(one), file(two, "train")))
-    records, fixed = load_records(config(file(one), file(two)))
-    assert (records, fixed) == (ROWS, frozenset())
+    records, roles = load_records(config(file(one), file(two)))
+    assert (records, roles) == (ROWS, {"s": "rotate"})
 
 
 def test_only_the_folds_asked_for_are_planned() -> None:
-    folds = plan_folds(ROWS, frozenset(), config(SourceConfig(kind="authored"), run_folds=(2, 0)), QUIET)
+    folds = plan_folds(ROWS, {}, config(SourceConfig(kind="authored"), run_folds=(2, 0)), QUIET)
     assert [fold.name for fold in folds] == ["fold-2", "fold-0"]
 
 
 def test_every_family_is_tested_once_and_a_source_that_only_trains_never() -> None:
     records = ROWS + [record(number, "t") for number in range(6)]
-    folds = plan_folds(records, frozenset({"t"}), config(SourceConfig(kind="authored")), QUIET)
+    folds = plan_folds(records, {"t": "train"}, config(SourceConfig(kind="authored")), QUIET)
     assert sorted(index for fold in folds for index in fold.test) == list(range(len(ROWS)))
     for fold in folds:
         check_fold(records, fold)
@@ -105,7 +105,7 @@ def test_a_copy_of_a_held_out_record_is_left_out_of_training() -> None:
     records = [*ROWS, record(99, "t", text=copied.request.messages[0].content, label=copied.label)]
     file = StringIO()
     console = Console(file=file, width=200)
-    folds = plan_folds(records, frozenset({"t"}), config(SourceConfig(kind="authored")), console)
+    folds = plan_folds(records, {"t": "train"}, config(SourceConfig(kind="authored")), console)
     (held_out,) = [fold for fold in folds if 7 in fold.test]
     assert held_out.dropped == (len(ROWS),)
     assert "1 left out as bound to held-out records" in file.getvalue()
@@ -115,7 +115,7 @@ def test_a_copy_of_a_held_out_record_is_left_out_of_training() -> None:
 def test_families_with_a_common_record_go_together_and_it_is_told() -> None:
     records = [*ROWS, replace(ROWS[7], request=replace(ROWS[7].request, id="s/copy"), family="s-copy")]
     file = StringIO()
-    folds = plan_folds(records, frozenset(), config(SourceConfig(kind="authored")), Console(file=file, width=200))
+    folds = plan_folds(records, {}, config(SourceConfig(kind="authored")), Console(file=file, width=200))
     for fold in folds:
         assert len({side for side, indices in fold.sides.items() if {7, len(ROWS)} & set(indices)}) == 1
     assert "Split: " in file.getvalue()
@@ -127,7 +127,7 @@ def test_extraction_that_only_a_stream_shows_is_never_learnt_and_tested_once_by_
     beside = replace(record(99, label=Label.EXTRACTION), family="s-5", visibility=Visibility.STREAM)
     known = {each.id for each in streamed}
     records = [*[each for each in ROWS if each.id not in known], *streamed, beside]
-    folds = plan_folds(records, frozenset(), config(SourceConfig(kind="authored")), QUIET)
+    folds = plan_folds(records, {}, config(SourceConfig(kind="authored")), QUIET)
     aside = [index for index, each in enumerate(records) if not each.is_decided]
     tested = [index for fold in folds for index in fold.test]
     assert len(aside) == 7
@@ -142,8 +142,29 @@ def test_extraction_that_only_a_stream_shows_is_never_learnt_and_tested_once_by_
 
 def test_a_stream_of_a_source_that_only_trains_is_neither_learnt_nor_tested() -> None:
     records = [*ROWS, replace(record(3, "t"), visibility=Visibility.STREAM)]
-    for fold in plan_folds(records, frozenset({"t"}), config(SourceConfig(kind="authored")), QUIET):
+    for fold in plan_folds(records, {"t": "train"}, config(SourceConfig(kind="authored")), QUIET):
         assert all(len(ROWS) not in indices for indices in fold.sides.values())
+
+
+def test_a_source_for_testing_is_the_whole_test_and_nothing_bound_to_it_is_learnt() -> None:
+    copied = ROWS[7]
+    real = [
+        record(100, "real", label=Label.EXTRACTION),
+        record(101, "real", text=copied.request.messages[0].content, label=copied.label),
+        replace(record(102, "real", label=Label.EXTRACTION), visibility=Visibility.STREAM),
+        replace(record(103, "real"), label=Label.AMBIGUOUS),
+    ]
+    streamed = replace(record(104, "t", label=Label.EXTRACTION), visibility=Visibility.STREAM)
+    records = [*ROWS, *real, record(105, "t"), streamed]
+    roles = {"s": "rotate", "real": "test", "t": "train"}
+    (fold,) = plan_folds(records, roles, config(SourceConfig(kind="authored")), QUIET)
+    assert [records[i].source for i in fold.test] == ["real"] * 4
+    assert fold.dropped == (7,)
+    learnt = {*fold.train, *fold.validation}
+    assert learnt == set(range(len(ROWS))) - {7} | {len(records) - 2}
+    families = [{records[i].family for i in side} for side in (fold.train, fold.validation)]
+    assert families[0].isdisjoint(families[1])
+    assert {records[i].label for i in fold.validation} == {Label.BENIGN, Label.EXTRACTION}
 
 
 def test_records_are_told_in_one_line_by_what_one_request_says_of_them() -> None:
