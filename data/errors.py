@@ -5,6 +5,7 @@ StillwatchError
 ├── ConfigError     a configuration that cannot be used
 ├── SplitError      a split that would leak
 ├── SourceError     a data source that is missing or refused
+├── AuditError      a dataset whose labels can be told by outward features
 ├── EncoderError    a base encoder that is missing or not the one pinned
 ├── BundleError     a bundle that is incomplete, changed or too new
 ├── ExportError     an export that does not agree with the model it came from
@@ -64,6 +65,12 @@ class SourceError(StillwatchError):
     """A data source that is missing, empty or not allowed here."""
 
     exit_code = 66  # EX_NOINPUT
+
+
+class AuditError(StillwatchError):
+    """A dataset in which an outward feature alone tells the labels apart beyond the limit."""
+
+    exit_code = 65
 
 
 class EncoderError(StillwatchError):

@@ -17,7 +17,6 @@ from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
 
-
 Roles = Mapping[str, str]
 """The role of each `source` field: `rotate`, `train` or `test`."""
 
