@@ -126,6 +126,8 @@ class FitConfig(_Config):
     """Validation records that are read at each evaluation, dealt evenly over families."""
     family_balance: Share = 0.5
     """0 draws records evenly, 1 draws families evenly; labels are always drawn evenly."""
+    balance_surface: bool = False
+    """Draw records so that no outward feature (length, markup, language, ...) tells the labels apart."""
     bf16: bool = True
     num_threads: Count | None = None
     """Torch threads; torch decides when left out."""

@@ -95,7 +95,14 @@ class FamilySampler(Sampler[int]):
     """
 
     def __init__(
-        self, examples: Examples, *, num_draws: int, family_balance: float, batch_size: int, seed: int
+        self,
+        examples: Examples,
+        *,
+        num_draws: int,
+        family_balance: float,
+        batch_size: int,
+        seed: int,
+        record_weights: NDArray[np.float64] | None = None,
     ) -> None:
         """Weigh each record by its label and family.
 
@@ -105,9 +112,12 @@ class FamilySampler(Sampler[int]):
             family_balance: 0 draws records evenly, 1 draws families evenly.
             batch_size: requests in a batch of one process.
             seed: of all epochs.
+            record_weights: multiplies the weight of each record, shape (records,).
         """
         sizes = Counter((r.label, r.family) for r in examples.records)
         raw = np.array([sizes[r.label, r.family] ** -family_balance for r in examples.records])
+        if record_weights is not None:
+            raw *= record_weights
         labels = np.array([r.is_extraction for r in examples.records])
         for side in (True, False):
             raw[labels == side] /= raw[labels == side].sum() or 1.0

@@ -29,6 +29,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging as transformers_logging
 
+from stillwatch.data.balance import weigh
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.encoder import resolve_encoder
@@ -146,6 +147,7 @@ def fit(
             family_balance=config.family_balance,
             batch_size=config.batch_size,
             seed=seed,
+            record_weights=weigh(train) if config.balance_surface else None,
         ),
         head_learning_rate=config.head_learning_rate,
     )

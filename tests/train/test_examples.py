@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -122,3 +123,13 @@ def test_a_batch_is_padded_no_more_than_it_needs() -> None:
     assert batch["attention_mask"].sum(-1).tolist() == [[4, 0], [2, 6]]
     assert batch["labels"].tolist() == [1, 0]
     assert batch["techniques"].tolist() == [2, NO_TECHNIQUE]
+
+
+def test_a_record_is_drawn_in_proportion_to_its_weight() -> None:
+    examples = Examples([record(Label.BENIGN, "b", i) for i in range(4)], [windows(3)] * 4)
+    weights = np.array([1.0, 1.0, 0.0, 2.0])
+    draws = Counter(
+        FamilySampler(examples, num_draws=4000, family_balance=0.5, batch_size=16, seed=3, record_weights=weights)
+    )
+    assert draws[2] == 0
+    assert draws[3] / 4000 == pytest.approx(0.5, abs=0.03)
