@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from stillwatch.data.adapters import load_adapted, load_adapter
 from stillwatch.data.authored import load_authored
 from stillwatch.data.dialects import dump_labelled
 from stillwatch.data.errors import SourceError
@@ -22,7 +23,7 @@ from stillwatch.data.licences import is_permissive
 from stillwatch.data.reading import read_labelled
 from stillwatch.data.records import LabelledRequest
 
-SourceKind = Literal["generated", "authored", "files"]
+SourceKind = Literal["generated", "authored", "files", "adapter"]
 
 
 def load_source(
@@ -38,9 +39,9 @@ def load_source(
     """The records of one source.
 
     Args:
-        kind: `generated`, `authored` or `files`.
+        kind: `generated`, `authored`, `files`, or `adapter` for a dataset in its own columns.
         seed: of the generator and of the draw.
-        path: for `files`, a file or a folder of them.
+        path: for `files`, a file or a folder of them; for `adapter`, its YAML file.
         num_requests: for `generated`, how many.
         max_families: of `generated` and `authored`, only this many families of each label. A lesser number takes some
             of the families that a greater one takes.
@@ -61,7 +62,7 @@ def load_source(
                 f"sources: {path} is not there; name an existing file or folder in the configuration, "
                 "or its root with --data-root"
             )
-        records = read_labelled(path)
+        records = load_adapted(load_adapter(path)) if kind == "adapter" else read_labelled(path)
     if permissive_only:
         records = [record for record in records if is_permissive(record.license)]
     if max_per_source is not None:

@@ -26,10 +26,12 @@ class _Config(BaseModel):
 class SourceConfig(_Config):
     """Where records come from, and how many are taken."""
 
-    kind: Literal["generated", "authored", "files"]
-    """`generated`: the embedded families; `authored`: the requests shipped with the project; `files`: `path`."""
+    kind: Literal["generated", "authored", "files", "adapter"]
+    """`generated`: the embedded families; `authored`: the requests shipped with the project; `files`: labelled rows;
+    `adapter`: a hub or local dataset in its own columns."""
     path: Path | None = None
-    """For `files`: a labelled JSONL, gzip or Parquet file, or a folder of them, relative to `data_root`."""
+    """Relative to `data_root`. For `files`: labelled JSONL, gzip or Parquet, or a folder of them. For `adapter`: a
+    file such as those of `configs/sources/`."""
     num_requests: Count = 4000
     """For `generated`: how many requests."""
     max_families: Count | None = None
@@ -44,9 +46,9 @@ class SourceConfig(_Config):
 
     @model_validator(mode="after")
     def _path_belongs_to_files(self) -> SourceConfig:
-        if (self.kind == "files") != (self.path is not None):
-            raise ValueError("path is needed for kind files, and for no other kind")
-        if self.kind == "files" and self.max_families is not None:
+        if (self.kind in ("files", "adapter")) != (self.path is not None):
+            raise ValueError("path is needed for the kinds files and adapter, and for no other kind")
+        if self.path is not None and self.max_families is not None:
             raise ValueError("max_families is for the kinds generated and authored")
         return self
 

@@ -7,6 +7,7 @@ import codecs
 import re
 import unicodedata
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_split_request_comes_in_order_over_acknowledged_turns() -> None:
     roles = [message.role for message in changed.request.messages]
     assert roles[0] is Role.SYSTEM
     assert roles[-1] is Role.USER
-    assert all(a is not b for a, b in zip(roles[1:], roles[2:], strict=False))
+    assert all(a is not b for a, b in pairwise(roles[1:]))
     places = [user_text(changed).find(line) for line in DEMAND.splitlines()]
     assert min(places) >= 0
     assert places == sorted(places)
