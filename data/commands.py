@@ -21,6 +21,7 @@ from stillwatch.data.contents import Contents, count_contents
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.reading import read_labelled
 from stillwatch.data.records import LabelledRequest
+from stillwatch.data.streams.commands import fit, shapes, streams
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -62,6 +63,10 @@ def describe(path: Path, as_json: bool) -> None:
         click.echo(json.dumps(contents.as_json(), ensure_ascii=False, indent=2))
     else:
         _print_contents(contents)
+
+
+for command in (streams, shapes, fit):
+    data.add_command(command)
 
 
 def _generate(num_requests: int, seed: int, families: Path | None) -> tuple[Iterator[LabelledRequest], str]:
