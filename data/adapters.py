@@ -13,22 +13,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from stillwatch.data.cleaning import clean
 from stillwatch.data.columns import Columns, Conversation, Row, Tree, fill, read_turns
-from stillwatch.data.errors import ConfigError, InputError, SourceError
+from stillwatch.data.configuration import Config, load_config_file
+from stillwatch.data.errors import InputError, SourceError
 from stillwatch.data.labelled_rows import parse_labelled
 from stillwatch.data.labels import Label, Technique, Visibility
 from stillwatch.data.reading import iter_rows
 from stillwatch.data.records import LabelledRequest
 
 
-class Adapter(BaseModel):
+class Adapter(Config):
     """What a file of `configs/sources/` says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     """The `source` of its records."""
@@ -79,18 +77,7 @@ def load_adapter(path: Path) -> Adapter:
     Raises:
         ConfigError: the file is missing or not YAML, or a key is unknown, missing or of a wrong value.
     """
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path}: not readable as YAML in UTF-8; name a file such as those of configs/sources/"
-        ) from error
-    try:
-        adapter = Adapter.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "top level"
-        raise ConfigError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+    adapter = load_config_file(Adapter, path)
     if adapter.path is not None and not adapter.path.is_absolute():
         adapter = adapter.model_copy(update={"path": path.parent / adapter.path})
     return adapter

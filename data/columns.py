@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillwatch.data.configuration import Config
 from stillwatch.data.errors import InputError, kind_of
 
 Row = Mapping[str, object]
@@ -20,11 +21,7 @@ Speaker = Literal["system", "user", "assistant", "tool"]
 _CELL = re.compile(r"\{([^{}]+)\}")
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Columns(_Form):
+class Columns(Config):
     """Every row is one request, each turn a pattern over its columns; a turn without text is left out."""
 
     form: Literal["columns"]
@@ -32,7 +29,7 @@ class Columns(_Form):
     """Such as `- user: "{instruction}"`; a blank line beside an empty column goes with it."""
 
 
-class Conversation(_Form):
+class Conversation(Config):
     """Every row holds a list of turns, or a mapping of equally long lists."""
 
     form: Literal["conversation"]
@@ -45,7 +42,7 @@ class Conversation(_Form):
     """Pattern of a system prompt before the turns."""
 
 
-class Tree(_Form):
+class Tree(Config):
     """Every row is one turn that names its parent; each turn of a user is one request, with all above it."""
 
     form: Literal["tree"]

@@ -6,54 +6,27 @@ whole, so that `stillwatch train --config` on the logged file repeats it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from stillwatch.data.errors import ConfigError, kind_of
+from stillwatch.data.configuration import Config, load_config_file
+from stillwatch.data.recipe import Count, Share
+from stillwatch.data.recipe import SourceConfig as DataSource
 from stillwatch.model.encoder import DEFAULT_ENCODER
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
 
+class SourceConfig(DataSource):
+    """Where records come from, how many are taken, and what they are for."""
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class SourceConfig(_Config):
-    """Where records come from, and how many are taken."""
-
-    kind: Literal["generated", "authored", "files", "adapter"]
-    """`generated`: the embedded families; `authored`: the requests shipped with the project; `files`: labelled rows;
-    `adapter`: a hub or local dataset in its own columns."""
-    path: Path | None = None
-    """Relative to `data_root`. For `files`: labelled JSONL, gzip or Parquet, or a folder of them. For `adapter`: a
-    file such as those of `configs/sources/`."""
-    num_requests: Count = 4000
-    """For `generated`: how many requests."""
-    max_families: Count | None = None
-    """For `generated` and `authored`: only this many families of each label, for learning curves."""
     role: Literal["rotate", "train", "test"] = "rotate"
     """`rotate`: its families take turns in being held out. `train`: it is only ever trained on. `test`: it is only
     ever tested on, and then nothing else is: the other families train and validate one model."""
-    max_per_source: Count | None = None
-    """At most this many training records of one source (a seeded draw); test rows are never thinned."""
-    permissive_only: bool = False
-    """Leave out rows whose licence is not permissive: needed for a bundle that is given away."""
-
-    @model_validator(mode="after")
-    def _path_belongs_to_files(self) -> SourceConfig:
-        if (self.kind in ("files", "adapter")) != (self.path is not None):
-            raise ValueError("path is needed for the kinds files and adapter, and for no other kind")
-        if self.path is not None and self.max_families is not None:
-            raise ValueError("max_families is for the kinds generated and authored")
-        return self
 
 
-class SplitConfig(_Config):
+class SplitConfig(Config):
     """How families are held out."""
 
     num_folds: Annotated[int, Field(ge=2, le=50)] = 5
@@ -79,7 +52,7 @@ class SplitConfig(_Config):
         return self.run_folds if self.run_folds is not None else tuple(range(self.num_folds))
 
 
-class ModelConfig(_Config):
+class ModelConfig(Config):
     """The classifier."""
 
     encoder: str = DEFAULT_ENCODER
@@ -107,7 +80,7 @@ class ModelConfig(_Config):
         return self
 
 
-class FitConfig(_Config):
+class FitConfig(Config):
     """One fit of the classifier."""
 
     epochs: Count = 3
@@ -135,7 +108,7 @@ class FitConfig(_Config):
     """Torch threads; torch decides when left out."""
 
 
-class EvaluateConfig(_Config):
+class EvaluateConfig(Config):
     """What is measured, beside what."""
 
     baselines: tuple[Literal["tfidf", "frozen_encoder"], ...] = ("tfidf", "frozen_encoder")
@@ -144,7 +117,7 @@ class EvaluateConfig(_Config):
     """Windows scored at once."""
 
 
-class BundleConfig(_Config):
+class BundleConfig(Config):
     """What passes from training to serving."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "stillwatch"
@@ -162,7 +135,7 @@ class BundleConfig(_Config):
         return self
 
 
-class TrackingConfig(_Config):
+class TrackingConfig(Config):
     """Where the run is recorded. The server is named by MLFLOW_TRACKING_URI and nothing else."""
 
     experiment: str = "stillwatch"
@@ -171,7 +144,7 @@ class TrackingConfig(_Config):
     alias: str = "challenger"
 
 
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """A whole run, in the order of the pipeline."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -187,78 +160,6 @@ class TrainConfig(_Config):
     tracking: TrackingConfig = TrackingConfig()
 
 
-C = TypeVar("C", bound=BaseModel)
-
-
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainConfig:
-    """Read a YAML file and apply overrides.
-
-    Args:
-        path: the YAML file.
-        overrides: `key.subkey=value` pairs; list items by number (`sources.0.path=rows.jsonl`), values are YAML.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or holds an unknown key or a wrong value.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path}: no such file; the configurations that come with Stillwatch are in configs/"
-        ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable as YAML in UTF-8; mend the file") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: {kind_of(raw)} at the top; a mapping of keys is needed")
-    for override in overrides:
-        _override(raw, override)
-    return parse_config(TrainConfig, raw, str(path))
-
-
-def parse_config(cls: type[C], raw: object, where: str) -> C:
-    """Validate a mapping, with pydantic's findings told as `where: key: rule; what was found`.
-
-    Raises:
-        ConfigError: a key is unknown, missing, or has a wrong value.
-    """
-    try:
-        return cls.model_validate(raw)
-    except ValidationError as error:
-        lines = [
-            f"{where}: {'.'.join(map(str, e['loc'])) or 'top level'}: {_rule(e['type'], e['msg'])}"
-            for e in error.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigError("\n".join(lines)) from error
-
-
-def _rule(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "unknown key; remove it or check its spelling"
-    if kind == "missing":
-        return "missing; add it"
-    return message.removeprefix("Value error, ")
-
-
-def _override(raw: dict[str, object], override: str) -> None:
-    key, sep, value = override.partition("=")
-    if not sep or not key:
-        raise ConfigError(f"override: no `=` in a pair of {len(override)} characters; write key.subkey=value")
-    *parents, last = key.split(".")
-    node: object = raw
-    for part in parents:
-        if isinstance(node, dict):
-            node = node.setdefault(part, {})
-        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            raise ConfigError(f"override {key}: there is nothing under {part}; check the path")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {key}: the value is not YAML; quote it") from error
-    if isinstance(node, dict):
-        node[last] = parsed
-    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
-        node[int(last)] = parsed
-    else:
-        raise ConfigError(f"override {key}: there is nothing to set under {last}; check the path")
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a file of `configs/` and apply overrides such as `fit.epochs=2`; see `load_config_file`."""
+    return load_config_file(TrainConfig, path, overrides)

@@ -186,7 +186,7 @@ def test_a_row_in_other_columns_is_refused_by_dataset_row_and_column(
         ("alpaca", "visibility: stream\n", "", "visibility belongs to extraction"),
         ("dolly", "label: benign", "label: benign\ntechnique: coding_analysis", "technique belongs to extraction"),
         ("alpaca", "form: columns", "form: pillars", "turns"),
-        ("alpaca", "family: alpaca", "family: alpaca\nfamilly: x", "familly: Extra inputs"),
+        ("alpaca", "family: alpaca", "family: alpaca\nfamilly: x", "familly: unknown key"),
         ("local", "path: own-support.jsonl\n", "", "name either hub or path"),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_bad_adapter_is_refused_with_file_and_key(
 
 
 def test_a_missing_adapter_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: not readable as YAML"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):
         load_adapter(tmp_path / "none.yaml")
 
 

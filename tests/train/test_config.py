@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from stillwatch.data.configuration import parse_config
 from stillwatch.data.errors import ConfigError
-from stillwatch.train.config import TrainConfig, load_config, parse_config
+from stillwatch.train.config import TrainConfig, load_config
 
 MINIMAL: dict[str, Any] = {"name": "trial", "sources": [{"kind": "generated"}]}
 
@@ -44,8 +45,11 @@ def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
         ({"model": {"attention": "flash"}}, "FILE: model.attention: Input should be 'sdpa' or 'eager'"),
         ({"model": {"max_tokens": 64}}, "FILE: model: overlap_tokens must be at most a quarter of max_tokens"),
         ({"sources": []}, "FILE: sources: Tuple should have at least 1 item"),
-        ({"sources": [{"kind": "files"}]}, "FILE: sources.0: path is needed for the kinds files and adapter"),
-        ({"sources": [{"kind": "authored", "path": "x"}]}, "FILE: sources.0: path is needed for the kinds files and adapter"),
+        ({"sources": [{"kind": "files"}]}, "FILE: sources.0: path is needed for the kinds"),
+        (
+            {"sources": [{"kind": "authored", "path": "x"}]},
+            "FILE: sources.0: path is needed for the kinds",
+        ),
         ({"sources": [{"kind": "web"}]}, "FILE: sources.0.kind: Input should be 'generated'"),
         ({"name": "Two Words"}, "FILE: name: String should match pattern"),
         ({"name": "../up"}, "FILE: name: String should match pattern"),
