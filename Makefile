@@ -13,7 +13,7 @@ help: ## list the targets
 demo: export HF_HUB_OFFLINE = 1
 demo: $(READY) ## generate data, train, evaluate, bundle and score in a few minutes, without a network
 	@echo "== 1 of 3: a look at the generated data, in $(DEMO)/data"
-	$(BIN)/stillwatch data build --out $(DEMO)/data --num 3000 --seed 7
+	$(BIN)/stillwatch data build --config configs/dataset.yaml --set sources.0.num_requests=3000 --out $(DEMO)/data
 	$(BIN)/stillwatch data describe $(DEMO)/data
 	@echo "== 2 of 3: train on some families, measure on others, seal a bundle, register it"
 	$(BIN)/stillwatch train --config configs/demo.yaml

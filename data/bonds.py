@@ -71,9 +71,10 @@ class Leak:
         return f"one {self.kind} in " + " and ".join(f"{side} ({id_})" for side, id_ in self.ids.items())
 
 
-def find_pairs(records: Sequence[LabelledRequest]) -> list[tuple[int, int]]:
+def find_pairs(records: Sequence[LabelledRequest], *, threshold: float = 0.8) -> list[tuple[int, int]]:
     """Near-duplicates among the records by the text of all their messages; the costly part of every split."""
-    return near_duplicates(["\n".join(m.content for m in record.request.messages) for record in records])
+    texts = ["\n".join(m.content for m in record.request.messages) for record in records]
+    return near_duplicates(texts, threshold=threshold)
 
 
 def list_bonds(records: Sequence[LabelledRequest], pairs: Pairs) -> list[tuple[Bond, ...]]:

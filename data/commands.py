@@ -7,16 +7,13 @@ base install can list its commands.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from stillwatch.data.artefact import build_dataset, check_target, load_dataset_folder
+from stillwatch.data.artefact import load_dataset_folder
 from stillwatch.data.contents import Contents, count_contents
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.reading import read_labelled
@@ -32,24 +29,54 @@ def data() -> None:
 
 
 @data.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="A recipe of configs/.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder to make.")
-@click.option("--num", "num_requests", type=click.IntRange(min=1), required=True, help="How many to generate.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The only source of chance.")
-@click.option("--families", type=_FOLDER, help="Folder of family files instead of the shipped ones.")
-@click.option("--authored/--no-authored", default=True, help="Add the authored requests.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, as in seed=3; repeat it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def build(out: Path, num_requests: int, seed: int, families: Path | None, authored: bool, as_json: bool) -> None:
-    """Generate a dataset into a folder of Parquet shards with a manifest."""
-    check_target(out)
-    generated, version = _generate(num_requests, seed, families)
-    written = _load_authored() if authored else []
-    total = num_requests + len(written)
-    records = track(chain(generated, written), "Generating", total=total, console=Console(stderr=True), transient=True)
-    manifest = build_dataset(records, out, seed=seed, generator_version=version)
+def build(config_path: Path, out: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Build a dataset: Parquet shards by split, a manifest, a datasheet and a page.
+
+    A build that was interrupted goes on where it was when it is called again.
+    """
+    try:
+        from stillwatch.data.building import build as run
+        from stillwatch.data.configuration import load_config_file
+        from stillwatch.data.recipe import Recipe
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    recipe = load_config_file(Recipe, config_path, overrides)
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        manifest = run(recipe, out, on_step=lambda step: status.update(f"{step} ..."))
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    worst = max(manifest["facts"]["audit_after"]["auc"].values(), key=lambda auc: abs(auc - 0.5))
+    splits = ", ".join(f"{name} {counts['rows']:,}" for name, counts in manifest["splits"].items())
+    click.echo(f"{out}: {manifest['rows']:,} requests ({splits}), strongest outward feature AUC {worst:.3f}")
+    click.echo(f"Read {out / 'DATASHEET.md'}, open {out / 'index.html'}")
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--limit", type=click.FloatRange(0.5, 1.0), help="Fail beyond this AUC of a single feature.")
+@click.option("--json", "as_json", is_flag=True, help="Print every feature as JSON.")
+def audit(path: Path, limit: float | None, as_json: bool) -> None:
+    """Tell how far single outward features (length, markup, language, ...) give the labels away."""
+    try:
+        from stillwatch.data.audit import audit_surface
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    found = audit_surface(_load(path))
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
-        click.echo(f"{out}: {manifest['rows']} requests, seed {seed}")
+        table = Table("outward feature", "AUC", title=f"{found.num_extraction} extraction, {found.num_benign} benign")
+        for feature in found.features[:15]:
+            table.add_row(feature.feature, f"{feature.auc:.3f}")
+        Console().print(table)
+    if limit is not None:
+        found.require(limit)
 
 
 @data.command()
@@ -57,8 +84,7 @@ def build(out: Path, num_requests: int, seed: int, families: Path | None, author
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def describe(path: Path, as_json: bool) -> None:
     """Tell what is in a labelled file, a folder of them, or a built dataset."""
-    is_dataset = (path / "manifest.json").is_file()
-    contents = count_contents(load_dataset_folder(path) if is_dataset else read_labelled(path))
+    contents = count_contents(_load(path))
     if as_json:
         click.echo(json.dumps(contents.as_json(), ensure_ascii=False, indent=2))
     else:
@@ -69,18 +95,12 @@ for command in (streams, shapes, fit):
     data.add_command(command)
 
 
-def _generate(num_requests: int, seed: int, families: Path | None) -> tuple[Iterator[LabelledRequest], str]:
-    try:
-        from stillwatch.data.generator import GENERATOR_VERSION, generate
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed; run `pip install 'stillwatch[train]'`") from error
-    return generate(num_requests=num_requests, seed=seed, families=families), GENERATOR_VERSION
+def _load(path: Path) -> list[LabelledRequest]:
+    return load_dataset_folder(path) if (path / "manifest.json").is_file() else read_labelled(path)
 
 
-def _load_authored() -> list[LabelledRequest]:
-    from stillwatch.data.authored import load_authored
-
-    return load_authored()
+def _not_installed(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(f"{error.name} is not installed; run `pip install 'stillwatch[train]'`")
 
 
 def _print_contents(contents: Contents) -> None:

@@ -164,6 +164,40 @@ def transfer(
     return replace(fold, dropped=tuple(sorted((*fold.dropped, *bound))))
 
 
+def deal(
+    records: Sequence[LabelledRequest],
+    *,
+    seed: int,
+    test_share: float,
+    validation_share: float,
+    pairs: Pairs | None = None,
+) -> Fold:
+    """The one split of a dataset: families dealt into train, validation and test, undecided records with theirs.
+
+    Families with ambiguous records are for testing.
+
+    Args:
+        records: all records.
+        seed: the only source of chance.
+        test_share: the share of each label's families that test.
+        validation_share: the share of each label's other families that validate.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+
+    Raises:
+        SplitError: a label has too few families.
+    """
+    bonds = list_bonds(records, find_pairs(records) if pairs is None else pairs)
+    everything = range(len(records))
+    groups = group_families(records, everything, find_ties(records, bonds, everything))
+    unclear = [group for group in groups if group.num_families[Label.AMBIGUOUS]]
+    rest = [group for group in groups if group not in unclear]
+    test = pick_validation(rest, test_share, frozenset(), f"{seed}/test")
+    rest = [group for group in rest if group not in test]
+    chosen = pick_validation(rest, validation_share, frozenset(), f"{seed}/deal")
+    train = [group for group in rest if group not in chosen]
+    return _build_fold("deal", records, bonds, (train, chosen, [*test, *unclear]), ())
+
+
 def check_fold(records: Sequence[LabelledRequest], fold: Fold, *, pairs: Pairs | None = None) -> None:
     """Verify that nothing is bound across the sides of a fold, and that no ambiguous record trains or validates.
 
