@@ -20,6 +20,9 @@ from stillwatch.data.errors import ConfigError, SourceError
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest
 
+INJECTED_FAMILIES = Path(__file__).parent / "injected"
+"""The folder of the families whose system texts operators inject."""
+
 _ENOUGH_ROWS = 50  # a group of more rows is drawn no more often
 
 
@@ -140,17 +143,18 @@ class Pool:
         """A pool of requests that the generator renders when they are read.
 
         Args:
-            folder: folder of family files; None means those the package ships.
+            folder: folder of family files; None means those the package ships and those of `INJECTED_FAMILIES`.
             seed: the generator's seed.
             rows_per_family: how many requests each family offers.
 
         Raises:
             ConfigError: a family is not usable.
+            SourceError: the folder holds no family.
         """
         from stillwatch.data.families import load_families
         from stillwatch.data.generator import GENERATOR_VERSION, render_family
 
-        families = load_families(folder)
+        families = load_families(folder) + (load_families(INJECTED_FAMILIES) if folder is None else ())
         by_name = {family.name: family for family in families}
 
         @lru_cache(maxsize=8192)
@@ -179,6 +183,17 @@ class Pool:
     def families(self) -> frozenset[str]:
         """The families in it."""
         return frozenset(group.family for group in self.groups)
+
+    def join(self, other: Pool) -> Pool:
+        """The pool of both; real rows join those of `INJECTED_FAMILIES` to have texts to inject.
+
+        Raises:
+            SourceError: they share a family.
+        """
+        shared = sorted(self.families & other.families)
+        if shared:
+            raise SourceError(f"pool: both hold family {shared[0]}; rename it, or keep it out of one")
+        return Pool(self.groups + other.groups, f"{self.fingerprint}+{other.fingerprint}")
 
     def keep_only(self, families: Iterable[str]) -> Pool:
         """The pool of these families alone.

@@ -1,23 +1,24 @@
 """The times of one account: a given number of requests, spread over its rhythm by gamma renewal.
 
 The count is kept exactly: `n + 1` gamma gaps, divided by their sum, are places in the weight of the rhythm's
-stretches. Long accounts draw their gaps twice from the same seed instead of keeping them, so a stream of
-millions takes no memory. Times are rounded to milliseconds, which hides the last bit in which the mathematical
-libraries of two machines may differ.
+stretches. Gaps are drawn a block at a time, so a stream of millions takes no memory and begins at once. Times are
+rounded to milliseconds, which hides the last bit in which the mathematical libraries of two machines may differ.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import fsum
 
 from stillwatch.data.chance import Chance
 from stillwatch.data.streams.arrivals import WINDOW_S
 from stillwatch.data.streams.rhythms import Rhythm, Segment
 
-_FEW = 64  # times kept in memory rather than drawn twice
+_FEW = 64  # so few times are kept as numbers: smaller than what it takes to draw them
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,29 @@ class Schedule:
             length = min(WINDOW_S, self.end_s - self.begin_s)
             yield self.begin_s + chance.random() * (self.end_s - self.begin_s - length), length, 1.0
 
-    def _iter_gaps(self) -> Iterator[float]:
-        chance = Chance(f"{self.key}/gaps")
-        shape = 1.0 / self.rhythm.cv**2
-        for _ in range(self.num_requests + 1):
-            yield chance.gammavariate(shape, 1.0) + 1e-12
+    def _iter_places(self) -> Iterator[float]:
+        """The places of the requests in a life of length 1.
+
+        The sum of a block of gaps is a gamma draw itself, and independent of how the block divides it; so the
+        blocks' sums are drawn first, and the gaps of one block when it is reached.
+        """
+        shape, num_gaps = 1.0 / self.rhythm.cv**2, self.num_requests + 1
+        sizes = [min(_BLOCK, num_gaps - first) for first in range(0, num_gaps, _BLOCK)]
+        sums = array("d", _draw_gammas(Chance(f"{self.key}/blocks"), [shape * size for size in sizes]))
+        total, chance, place = fsum(sums), Chance(f"{self.key}/gaps"), 0.0
+        for size, block in zip(sizes, sums, strict=True):
+            gaps = array("d", _draw_gammas(chance, [shape] * size))
+            unit = block / total / fsum(gaps)
+            for gap in gaps:
+                place += gap * unit
+                yield place
 
     def _iter_times(self, mass: float) -> Iterator[float]:
-        unit = mass / fsum(self._iter_gaps())
         segments = self._iter_segments()
         start, length, weight = next(segments)
-        before = place = 0.0
-        gaps = self._iter_gaps()
-        for _ in range(self.num_requests):
-            place += next(gaps) * unit
+        before = 0.0
+        for part in islice(self._iter_places(), self.num_requests):
+            place = part * mass
             while place > before + weight:
                 following = next(segments, None)
                 if following is None:
@@ -98,3 +108,7 @@ class Schedule:
                 before += weight
                 start, length, weight = following
             yield round(start + length * min(max((place - before) / weight, 0.0), 1.0), 3)
+
+
+def _draw_gammas(chance: Chance, shapes: Iterable[float]) -> Iterator[float]:
+    return (chance.gammavariate(shape, 1.0) + 1e-12 for shape in shapes)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from stillwatch.data.chance import Chance
 from stillwatch.data.errors import ConfigError
-from stillwatch.data.labels import Role, Technique
-from stillwatch.data.records import LabelledRequest, Message, Sampling
+from stillwatch.data.labels import Technique
+from stillwatch.data.records import LabelledRequest, Sampling
 from stillwatch.data.streams.conversation import Conversation
 from stillwatch.data.streams.decks import Deck, Pin, drop_systems, take_systems
 from stillwatch.data.streams.habits import GrowthConfig, SamplingConfig
@@ -182,10 +182,10 @@ class OperatorTexts(_Talk):
         for _ in range(stored.randrange(_MOST_STORED_TURNS)):
             session.grow(stored, by_tools=False)
         session.grow(stored, by_tools=False)
-        last = next((m for m in reversed(row.request.messages) if m.role is Role.USER), row.request.messages[-1])
-        systems = take_systems(row.request.messages) or take_systems(session.messages)
-        turns: tuple[Message, ...] = drop_systems(session.messages)[:-1]
-        return Conversation(row, session.request, session.lang, systems + turns + (last,))
+        messages = row.request.messages
+        systems = take_systems(messages) or take_systems(session.messages)
+        turns = drop_systems(session.messages)[:-1] + drop_systems(messages)  # its last question gives way
+        return Conversation(row, session.request, session.lang, systems + turns)
 
 
 def _find_system(group: Group, operator: Operator, chance: Random) -> LabelledRequest:
