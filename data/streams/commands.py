@@ -29,7 +29,9 @@ _SCALE = click.FloatRange(min=0, min_open=True)
 @click.option("--operator", help="An operator's own campaign, instead of a disclosed one.")
 @click.option("--scale", type=_SCALE, default=1.0, show_default=True, help="Size of the campaign; 1 is as published.")
 @click.option("--accounts", type=click.IntRange(min=0), default=0, help="How many honest accounts.")
-@click.option("--personas", default="", help="Their personas, with commas between; all benign ones unless told.")
+@click.option(
+    "--personas", default="", help="Their personas, with commas; operators mimic these. All benign ones unless told."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The only source of chance.")
 @click.option("--first", type=click.IntRange(min=1), help="Only the first requests of each account.")
 @click.option("--days", type=_SCALE, help="How long honest accounts live, instead of their personas' horizons.")
@@ -69,16 +71,16 @@ def streams(
         raise ConfigError("streams: nothing or too much named; give --shape or --operator, --accounts, or both")
     texts = _open_pool(pool, seed, rows_per_family, hold_out)
     operators = load_operators(operators_file or SHIPPED_OPERATORS)
+    names = tuple(name.strip() for name in personas.split(",") if name.strip())
+    chosen = choose_personas(names, personas_file or SHIPPED_PERSONAS)
     lots: list[Streams] = []
     if accounts:
-        names = tuple(name.strip() for name in personas.split(",") if name.strip())
-        chosen = choose_personas(names, personas_file or SHIPPED_PERSONAS)
         lots.append(simulate_accounts(texts, num_accounts=accounts, seed=seed, personas=chosen, days=days))
     if operator is not None and operator not in operators:
         raise ConfigError(f"operator {operator}: unknown; use one of {', '.join(operators)}")
     if shape or operator:
         named = shape or operators[str(operator)]
-        lots.append(simulate_campaign(texts, shape=named, scale=scale, seed=seed, operators=operators))
+        lots.append(simulate_campaign(texts, shape=named, scale=scale, seed=seed, operators=operators, personas=chosen))
     files = (SHIPPED_ARRIVALS, SHIPPED_SHAPES, personas_file or SHIPPED_PERSONAS, operators_file or SHIPPED_OPERATORS)
     plan = {"seed": seed, "shape": shape, "operator": operator, "scale": scale, "accounts": accounts}
     plan |= {"personas": personas, "days": days, "pool": texts.fingerprint, "settings": _digest(files)}
@@ -105,13 +107,14 @@ def shapes(scale: float, seed: int, as_json: bool) -> None:
     _check_libraries()
     from stillwatch.data.streams.measuring import compare_shape
     from stillwatch.data.streams.operators import load_operators
+    from stillwatch.data.streams.personas import choose_personas
     from stillwatch.data.streams.planning import CampaignPlan
     from stillwatch.data.streams.shapes import load_shapes
     from stillwatch.data.streams.simulator import START_S
 
-    operators = load_operators()
+    operators, personas = load_operators(), choose_personas(())
     compared = [
-        compare_shape(CampaignPlan(shape, operators, scale=scale, seed=seed, start_s=START_S), scale)
+        compare_shape(CampaignPlan(shape, operators, personas, scale=scale, seed=seed, start_s=START_S), scale)
         for shape in load_shapes().values()
     ]
     if as_json:

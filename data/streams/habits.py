@@ -71,6 +71,7 @@ def read_draws(entry: Entry, field: str, label: Label) -> Draws:
         attributes=nested.words("attributes"),
         techniques=nested.choices("techniques", Technique),
         visibilities=nested.choices("visibilities", Visibility),
+        also_kinds=nested.words("also_kinds"),
     )
     nested.finish()
     return draws

@@ -65,6 +65,8 @@ class Operator:
         growth: how conversations grow.
         sampling: sampling parameters.
         arrival: when an account sends.
+        mimics: share of accounts with the manners (sampling, follow-ups, arrival) of an honest persona.
+        keeps_pace: whether those keep the operator's arrival all the same.
         size: the campaign where no shape is given.
     """
 
@@ -81,6 +83,8 @@ class Operator:
     growth: GrowthConfig
     sampling: SamplingConfig
     arrival: ArrivalConfig
+    mimics: float
+    keeps_pace: bool
     size: Size
 
 
@@ -118,6 +122,8 @@ def _read(name: str, entry: Entry) -> Operator:
         growth=read_growth(entry),
         sampling=read_sampling(entry),
         arrival=read_arrival(entry),
+        mimics=entry.number("mimics", 0, 1, 0.0),
+        keeps_pace=entry.flag("keeps_pace"),
         size=_read_size(entry.nested("campaign")),
     )
     if Label.EXTRACTION in operator.honest.labels:

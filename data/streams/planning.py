@@ -9,36 +9,46 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from stillwatch.data.chance import Chance
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.streams.operators import Operator
+from stillwatch.data.streams.personas import Persona
 from stillwatch.data.streams.schedule import Envelope, Schedule
 from stillwatch.data.streams.shapes import Shape, measure_extent
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One account of a campaign: its operator and its schedule."""
+    """One account of a campaign: its operator, its schedule, and the persona whose manners it has, or None."""
 
     operator: Operator
     schedule: Schedule
+    manners: Persona | None
 
 
 class CampaignPlan:
     """The accounts of a campaign, any of which can be laid out alone."""
 
     def __init__(
-        self, shape: Shape, operators: Mapping[str, Operator], *, scale: float, seed: int, start_s: float
+        self,
+        shape: Shape,
+        operators: Mapping[str, Operator],
+        personas: Sequence[Persona],
+        *,
+        scale: float,
+        seed: int,
+        start_s: float,
     ) -> None:
         """Divide the exchanges over the places.
 
         Args:
             shape: what was disclosed.
             operators: operators by name.
+            personas: at least one; whose manners accounts take on.
             scale: 1 is the published size.
             seed: the only source of chance.
             start_s: Unix time at which the campaign begins.
@@ -57,6 +67,7 @@ class CampaignPlan:
         self.envelope = Envelope(start_s, end_s, self.extent.peak)
         self.operators = [operators[name] for name in shape.operators]
         self._weights = list(accumulate(shape.operators.values()))
+        self._personas = tuple(personas)
         self._ends = self._divide()
 
     def __len__(self) -> int:
@@ -79,7 +90,10 @@ class CampaignPlan:
         low, high = (round(spare * _fill(cuts[turn + step], self.extent.peak)) for step in (0, 1))
         begin_s, length_s = self.envelope.begin_s, self.extent.window_s
         key = f"{self.key}/account/{index}"
-        rhythm, _ = operator.arrival.settle(Chance(f"{key}/rhythm"))
+        chance = Chance(f"{key}/manners")
+        manners = chance.choice(self._personas) if chance.random() < operator.mimics else None
+        arrival = operator.arrival if manners is None or operator.keeps_pace else manners.arrival
+        rhythm, _ = arrival.settle(chance)
         schedule = Schedule(
             key=key,
             num_requests=1 + high - low,
@@ -88,7 +102,7 @@ class CampaignPlan:
             rhythm=rhythm,
             envelope=self.envelope if self.extent.peak > 1 else None,
         )
-        return Post(operator, schedule)
+        return Post(operator, schedule, manners)
 
     def _divide(self) -> array[int]:
         """Exchanges of all places up to and with each one: their sum is exact, an exchange each account at least."""

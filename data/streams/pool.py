@@ -37,6 +37,7 @@ class Draws:
         attributes: at least one of them.
         techniques: techniques of extraction.
         visibilities: visibility of extraction.
+        also_kinds: kinds that pass whatever the other fields but `labels` say (real rows name no attributes).
     """
 
     labels: tuple[Label, ...] = ()
@@ -45,6 +46,7 @@ class Draws:
     attributes: tuple[str, ...] = ()
     techniques: tuple[Technique, ...] = ()
     visibilities: tuple[Visibility, ...] = ()
+    also_kinds: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The conditions in words."""
@@ -81,6 +83,8 @@ class Group:
             (draws.techniques, self.technique),
             (draws.visibilities, self.visibility),
         )
+        if self.kind in draws.also_kinds and (not draws.labels or self.label in draws.labels):
+            return True
         met = all(not wanted or value in wanted for wanted, value in pairs)
         return met and (not draws.attributes or not self.attributes.isdisjoint(draws.attributes))
 

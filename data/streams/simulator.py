@@ -104,7 +104,7 @@ class Campaign(Streams):
         """Make the account of that number."""
         post = self.plan.lay_out(index)
         key, name = post.schedule.key, post.operator.name
-        texts = partial(OperatorTexts, self.pool, self.playbooks[name], key)
+        texts = partial(OperatorTexts, self.pool, self.playbooks[name], post.manners, key)
         return Stream(name_account(key), Label.EXTRACTION, None, name, self.plan.id, post.schedule, texts)
 
 
@@ -164,6 +164,7 @@ def simulate_campaign(
     seed: int,
     scale: float = 1.0,
     operators: Mapping[str, Operator] | None = None,
+    personas: Sequence[Persona] | None = None,
     families: Iterable[str] | None = None,
     start_s: float = START_S,
 ) -> Campaign:
@@ -175,6 +176,7 @@ def simulate_campaign(
         seed: the only source of chance.
         scale: 1 is the published size; an account sends the same at every scale.
         operators: operators by name; None means the shipped ones.
+        personas: whose manners accounts may take on; None means all shipped ones whose streams are benign.
         families: the families to draw from; None means all of the pool.
         start_s: Unix time at which it begins.
 
@@ -188,7 +190,8 @@ def simulate_campaign(
         known, shape = {**known, shape.name: shape}, shape_of(shape)
     elif isinstance(shape, str):
         shape = find_shape(shape, load_shapes())
-    plan = CampaignPlan(shape, known, scale=scale, seed=seed, start_s=start_s)
+    mimicked = choose_personas(()) if personas is None else personas
+    plan = CampaignPlan(shape, known, mimicked, scale=scale, seed=seed, start_s=start_s)
     return Campaign(_keep(pool, families), plan)
 
 
@@ -225,7 +228,7 @@ def simulate_crowd(
     )
     lots: list[Streams] = [honest]
     for shape, scale in shapes.items():
-        lots.append(simulate_campaign(kept, shape=shape, scale=scale, seed=seed, start_s=start_s))
+        lots.append(simulate_campaign(kept, shape=shape, scale=scale, seed=seed, personas=personas, start_s=start_s))
     return Crowd(lots)
 
 

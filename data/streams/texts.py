@@ -138,16 +138,18 @@ class OperatorTexts(_Talk):
 
     __slots__ = ("decks", "pins", "playbook", "pool", "sent")
 
-    def __init__(self, pool: Pool, playbook: Playbook, key: str) -> None:
+    def __init__(self, pool: Pool, playbook: Playbook, manners: Persona | None, key: str) -> None:
         """Draw the account's place in the rotation.
 
         Args:
             pool: the texts.
             playbook: what the campaign shares.
+            manners: the persona whose sampling and follow-ups it has; None means the operator's own.
             key: the account's seed text.
         """
         operator = playbook.operator
-        super().__init__(Chance(f"{key}/texts"), operator.growth, operator.sampling)
+        who = manners or operator
+        super().__init__(Chance(f"{key}/texts"), who.growth, who.sampling)
         self.pool, self.playbook = pool, playbook
         self.decks = [Deck(group, self.chance) for group in playbook.templates]
         self.pins = [Pin() for _ in self.decks]

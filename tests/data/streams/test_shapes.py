@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from stillwatch.data.streams.commands import shapes as command
 from stillwatch.data.streams.measuring import measure_campaign
 from stillwatch.data.streams.operators import load_operators
+from stillwatch.data.streams.personas import choose_personas
 from stillwatch.data.streams.planning import CampaignPlan
 from stillwatch.data.streams.shapes import load_shapes, measure_extent
 from stillwatch.data.streams.simulator import START_S
@@ -35,7 +36,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
 
 
 def make_plan(name: str, scale: float) -> CampaignPlan:
-    return CampaignPlan(SHAPES[name], load_operators(), scale=scale, seed=7, start_s=START_S)
+    return CampaignPlan(SHAPES[name], load_operators(), choose_personas(()), scale=scale, seed=7, start_s=START_S)
 
 
 def test_what_is_published_is_what_was_disclosed() -> None:
@@ -80,7 +81,7 @@ def test_the_fixed_prompt_campaign_keeps_its_places_filled_and_its_peak() -> Non
 
 def test_a_campaign_of_another_seed_or_shape_has_another_name() -> None:
     names = {
-        CampaignPlan(SHAPES[name], load_operators(), scale=0.01, seed=seed, start_s=START_S).id
+        CampaignPlan(SHAPES[name], load_operators(), choose_personas(()), scale=0.01, seed=seed, start_s=START_S).id
         for name in ("relay", "feb-all")
         for seed in (1, 2)
     }

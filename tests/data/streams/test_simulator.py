@@ -168,7 +168,7 @@ def test_a_translator_works_in_two_languages(pool: Pool) -> None:
 def test_mixed_operators_keep_their_share_of_extraction(pool: Pool, percent: int) -> None:
     # Conversations of one request each, so that the binomial error holds.
     operator = OPERATORS[f"mixed-{percent}"]
-    single = replace(operator, growth=replace(operator.growth, share=0.0))
+    single = replace(operator, growth=replace(operator.growth, share=0.0), mimics=0.0)
     records = [r for stream in simulate_campaign(pool, shape=single, seed=4) for r in read(stream, 400)]
     share, wanted = sum(r.is_extraction for r in records) / len(records), percent / 100
     assert len(records) > 2000
@@ -176,7 +176,9 @@ def test_mixed_operators_keep_their_share_of_extraction(pool: Pool, percent: int
 
 
 def test_with_conversations_the_share_still_holds(pool: Pool) -> None:
-    records = [r for s in simulate_campaign(pool, shape=OPERATORS["mixed-25"], seed=4) for r in read(s, 400)]
+    operator = OPERATORS["mixed-25"]
+    operator = replace(operator, size=replace(operator.size, accounts=40))
+    records = [r for s in simulate_campaign(pool, shape=operator, seed=4) for r in read(s, 200)]
     assert sum(r.is_extraction for r in records) / len(records) == pytest.approx(0.25, abs=0.05)
 
 
@@ -197,7 +199,8 @@ def test_a_banned_account_is_followed_by_another_and_no_exchange_is_lost(pool: P
 
 
 def test_a_fixed_prompt_stands_before_other_peoples_requests(pool: Pool) -> None:
-    records = [r for s in simulate_campaign(pool, shape=OPERATORS["fixed-prompt"], seed=6) for r in read(s, 30)]
+    operator = replace(OPERATORS["fixed-prompt"], mimics=0.0)
+    records = [r for s in simulate_campaign(pool, shape=operator, seed=6) for r in read(s, 30)]
     assert len({record.request.messages[0].content for record in records}) == 1
     assert all(record.is_extraction and record.family.startswith("injected.") for record in records)
     honest = {message.content for group in pool.groups if group.theme == "honest" for row in group.rows
@@ -207,7 +210,7 @@ def test_a_fixed_prompt_stands_before_other_peoples_requests(pool: Pool) -> None
 
 def test_stored_sessions_are_replayed_with_other_last_words(pool: Pool) -> None:
     operator = OPERATORS["replaying"]
-    operator = replace(operator, stored_sessions=5, draws=replace(operator.draws, themes=("taken",)))
+    operator = replace(operator, mimics=0.0, stored_sessions=5, draws=replace(operator.draws, themes=("taken",)))
     records = [r for s in simulate_campaign(pool, shape=operator, seed=6) for r in read(s, 30)]
     assert all(record.is_extraction and record.request.messages[-1].role is Role.USER for record in records)
     bodies = Counter(record.request.messages[:-1] for record in records)
@@ -215,8 +218,22 @@ def test_stored_sessions_are_replayed_with_other_last_words(pool: Pool) -> None:
     assert len({record.request.messages[-1].content for record in records}) > 20
 
 
+def test_most_accounts_of_a_campaign_have_the_manners_of_honest_ones(pool: Pool) -> None:
+    personas = choose_personas(("grader", "developer"))
+    for share, wanted in ((1.0, {"grader", "developer"}), (0.0, {None})):
+        operator = replace(OPERATORS["spread"], mimics=share)
+        campaign = simulate_campaign(pool, shape=operator, personas=personas, seed=1)
+        posts = [campaign.plan.lay_out(number) for number in range(60)]
+        assert {post.manners and post.manners.name for post in posts} == wanted
+        for post, stream in zip(posts, campaign, strict=False):
+            who = post.manners or operator
+            sampling = [record.request.sampling for record in read(stream, 10)]
+            assert {one.max_tokens for one in sampling} <= set(who.sampling.max_tokens)
+            assert {one.temperature for one in sampling} <= set(who.sampling.temperature)
+
+
 def test_templates_rotate(pool: Pool) -> None:
-    operator = replace(OPERATORS["rotating"], templates=(5, 5), rotate_every=10)
+    operator = replace(OPERATORS["rotating"], templates=(5, 5), rotate_every=10, mimics=0.0)
     families = [record.family for record in read(simulate_campaign(pool, shape=operator, seed=1)[0], 100)]
     changes = sum(before != after for before, after in pairwise(families))
     assert len(set(families)) == 5
