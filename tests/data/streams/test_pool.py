@@ -14,6 +14,8 @@ from stillwatch.data.streams.pool import Draws, Pool
 def test_every_field_that_is_given_must_match(pool: Pool) -> None:
     shelf = pool.select(Draws(labels=(Label.BENIGN,), kinds=("app", "writer"), attributes=("asks_rewriting",)), "who")
     assert {group.kind for group in shelf.groups} == {"writer"}
+    also = Draws(labels=(Label.BENIGN,), attributes=("batch",), also_kinds=("pupil",))
+    assert {group.kind for group in pool.select(also, "who").groups} == {"app", "pupil"}
     shelf = pool.select(Draws(techniques=(Technique.CODING_ANALYSIS,)), "who")
     assert {group.theme for group in shelf.groups} == {"taken"}
     assert {group.lang for group in pool.select(Draws(), "who", lang="de").groups} == {"de"}

@@ -118,4 +118,6 @@ def test_the_command_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     for options in ((), ("--shape", "relay", "--operator", "pure")):
         assert isinstance(run(*out, *options).exception, ConfigError)
     assert run(*out, "--shape", "relay", "--scale", "0").exit_code == 2
+    assert "unknown; use one of pure, mixed-5" in str(run(*out, "--operator", "pur").exception)
+    assert "no persona casul" in str(run(*out, "--accounts", "3", "--personas", "casul").exception)
     assert not (tmp_path / "out").exists()
