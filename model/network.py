@@ -1,4 +1,4 @@
-"""The classifier in torch: any Hugging Face encoder, mean pooling, an extraction head and a technique head.
+"""The classifier in torch: any Hugging Face encoder, mean pooling, heads for extraction, technique and attributes.
 
 The heads read single windows; a request's windows are pooled by the smooth maximum of `model/pooling.py`. Saved and
 loaded with `save_pretrained` and `from_pretrained` as safetensors. No code here assumes BERT.
@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.pooling import SHARPNESS
@@ -34,6 +35,7 @@ class RequestClassifierConfig(PretrainedConfig):
         encoder: dict[str, Any] | None = None,
         head_dropout: float = 0.1,
         technique_weight: float = 0.3,
+        attribute_weight: float = 0.0,
         label_smoothing: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -41,6 +43,7 @@ class RequestClassifierConfig(PretrainedConfig):
         self.encoder = encoder or {}
         self.head_dropout = head_dropout
         self.technique_weight = technique_weight
+        self.attribute_weight = attribute_weight
         self.label_smoothing = label_smoothing
         super().__init__(**kwargs)
 
@@ -72,6 +75,7 @@ class RequestClassifier(PreTrainedModel):
         self.dropout = nn.Dropout(config.head_dropout)
         self.extraction_head = nn.Linear(width, 1)
         self.technique_head = nn.Linear(width, len(TECHNIQUES))
+        self.attribute_head = nn.Linear(width, len(ATTRIBUTES))
         self.post_init()
 
     @classmethod
@@ -126,6 +130,7 @@ class RequestClassifier(PreTrainedModel):
         attention_mask: Tensor,
         labels: Tensor | None = None,
         techniques: Tensor | None = None,
+        attributes: Tensor | None = None,
     ) -> RequestScores:
         """Score requests, and compute the loss when labels are given.
 
@@ -134,11 +139,18 @@ class RequestClassifier(PreTrainedModel):
             attention_mask: same shape.
             labels: 1 for extraction, 0 for benign, shape (requests,).
             techniques: index of the technique or `NO_TECHNIQUE`, shape (requests,).
+            attributes: 1 for those that a request has, 0 for those it lacks, NaN where nobody has said, shape
+                (requests, attributes).
         """
         present = attention_mask.any(-1)
-        extraction, technique = self.forward_windows(input_ids[present], attention_mask[present])
-        logits = pool_windows(extraction.float(), technique.float(), present)
+        hidden = self.dropout(self.embed_windows(input_ids[present], attention_mask[present]))
+        extraction = self.extraction_head(hidden).squeeze(-1).float()
+        others = torch.cat([self.technique_head(hidden), self.attribute_head(hidden)], dim=1).float()
+        pooled = pool_windows(extraction, others, present)
+        logits, attribute_logits = pooled[:, : 1 + len(TECHNIQUES)], pooled[:, 1 + len(TECHNIQUES) :]
         loss = None if labels is None else self._loss(logits, labels, techniques)
+        if loss is not None and attributes is not None and self.config.attribute_weight:
+            loss = loss + self.config.attribute_weight * _attribute_loss(attribute_logits, attributes)
         return RequestScores(loss=loss, logits=logits)
 
     def _loss(self, logits: Tensor, labels: Tensor, techniques: Tensor | None) -> Tensor:
@@ -167,21 +179,29 @@ class RequestClassifier(PreTrainedModel):
             parameter.requires_grad_(id(parameter) in above)
 
 
-def pool_windows(extraction: Tensor, techniques: Tensor, present: Tensor) -> Tensor:
+def _attribute_loss(logits: Tensor, attributes: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the attributes that are known; nothing where none is."""
+    known = ~attributes.isnan()
+    if not bool(known.any()):
+        return logits.new_zeros(())
+    return functional.binary_cross_entropy_with_logits(logits[known], attributes[known])
+
+
+def pool_windows(extraction: Tensor, others: Tensor, present: Tensor) -> Tensor:
     """Pool windows to requests; see `model/pooling.py`.
 
     Args:
         extraction: logits of the windows that are there, shape (windows,).
-        techniques: shape (windows, techniques).
+        others: logits of the other heads, shape (windows, outputs).
         present: which windows are there, shape (requests, windows).
 
     Returns:
-        Logits of shape (requests, 1 + techniques).
+        Logits of shape (requests, 1 + outputs).
     """
     scores = torch.full(present.shape, -torch.inf, dtype=extraction.dtype, device=extraction.device)
     scores[present] = extraction
     weights = torch.softmax(SHARPNESS * scores, dim=1)[present]
     rows = present.nonzero()[:, 0]
-    weighted = torch.cat([extraction.unsqueeze(1), techniques], dim=1) * weights.unsqueeze(1)
+    weighted = torch.cat([extraction.unsqueeze(1), others], dim=1) * weights.unsqueeze(1)
     pooled = torch.zeros(present.shape[0], weighted.shape[1], dtype=weighted.dtype, device=weighted.device)
     return pooled.index_add(0, rows, weighted)

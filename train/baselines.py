@@ -99,7 +99,7 @@ class FrozenEncoderBaseline:
         return np.stack([self._embeddings[record.id] for record in records])
 
     def _encode(self, windows: list[tuple[int, ...]]) -> NDArray[np.float32]:
-        tensors = self._collate([{"windows": (ids,), "label": 0, "technique": 0} for ids in windows])
+        tensors = self._collate([{"windows": (ids,), "label": 0, "technique": 0, "attributes": ()} for ids in windows])
         ids, mask = tensors["input_ids"][:, 0], tensors["attention_mask"][:, 0]
         device = self._classifier.device
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):

@@ -71,6 +71,8 @@ class ModelConfig(Config):
     attention: Literal["sdpa", "eager"] = "eager"
     technique_weight: Annotated[float, Field(ge=0.0)] = 0.3
     """Weight of the technique loss beside the extraction loss."""
+    attribute_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the loss of the attributes, where records have them."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ those between, so that a demand in the middle is seen over the epochs.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.network import NO_TECHNIQUE
@@ -29,6 +31,7 @@ class Example(TypedDict):
     windows: tuple[tuple[int, ...], ...]
     label: int
     technique: int
+    attributes: tuple[float, ...]
 
 
 class Examples(Dataset[Example]):
@@ -53,7 +56,17 @@ class Examples(Dataset[Example]):
         if self._max_windows is not None and len(ids) > self._max_windows:
             ids = tuple(ids[i] for i in _draw_windows(len(ids), self._max_windows))
         technique = TECHNIQUES.index(record.technique) if record.is_extraction and record.technique else NO_TECHNIQUE
-        return {"windows": ids, "label": int(record.is_extraction), "technique": technique}
+        return {
+            "windows": ids,
+            "label": int(record.is_extraction),
+            "technique": technique,
+            "attributes": _encode_attributes(record.attributes),
+        }
+
+
+def _encode_attributes(attributes: Sequence[str]) -> tuple[float, ...]:
+    """1 or 0 for each of `ATTRIBUTES`; NaN where nobody has said what a request asks for."""
+    return tuple(float(name in attributes) if attributes else math.nan for name in ATTRIBUTES)
 
 
 def _draw_windows(num_windows: int, max_windows: int) -> list[int]:
@@ -84,6 +97,7 @@ class WindowCollator:
             "attention_mask": attention_mask,
             "labels": torch.tensor([example["label"] for example in examples]),
             "techniques": torch.tensor([example["technique"] for example in examples]),
+            "attributes": torch.tensor([example["attributes"] for example in examples]),
         }
 
 

@@ -182,6 +182,7 @@ def _build_network(encoder: Path, model: ModelConfig) -> RequestClassifier:
         attention=model.attention,
         head_dropout=model.head_dropout,
         technique_weight=model.technique_weight,
+        attribute_weight=model.attribute_weight,
         label_smoothing=model.label_smoothing,
     )
     for module in network.encoder.modules():

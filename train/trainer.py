@@ -11,7 +11,7 @@ from transformers import Trainer
 
 from stillwatch.model.network import RequestClassifier
 
-_HEADS = frozenset({"extraction_head", "technique_head"})
+_HEADS = frozenset({"extraction_head", "technique_head", "attribute_head"})
 
 
 class RequestTrainer(Trainer):

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from stillwatch.data.artefact import load_dataset_folder, write_dataset
-from stillwatch.data.authored import BLOCK_ROWS, load_authored
+from stillwatch.data.authored import load_authored
 from stillwatch.data.errors import SourceError
 from stillwatch.data.generator import generate
-from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 
 Splits = dict[str, list[LabelledRequest]]
@@ -125,12 +124,3 @@ def test_an_older_dataset_is_replaced_whole(splits: Splits, tmp_path: Path) -> N
     build({"train": splits["train"][:5]}, folder)
     assert load_dataset_folder(folder) == splits["train"][:5]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-def test_neighbours_of_the_authored_requests_share_a_family() -> None:
-    authored = load_authored()
-    assert len(authored) == 1957
-    assert len({record.id for record in authored}) == 1957
-    twins = [record for record in authored if record.source == "authored.n"]
-    assert [r.family for r in twins] == [f"authored.n.{i // BLOCK_ROWS:02}" for i in range(len(twins))]
-    assert all((r.technique is None) == (r.label is Label.BENIGN) for r in authored)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.network import NO_TECHNIQUE, RequestClassifier
@@ -72,7 +73,11 @@ def test_freezing_leaves_the_layers_above_and_the_heads_to_learn(
     learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     layers = {int(name.split(".layer.")[1].split(".")[0]) for name in learning if ".layer." in name}
     assert layers == thawed
-    assert {name.split(".")[0] for name in learning if ".layer." not in name} == {"extraction_head", "technique_head"}
+    assert {name.split(".")[0] for name in learning if ".layer." not in name} == {
+        "extraction_head",
+        "technique_head",
+        "attribute_head",
+    }
 
 
 def test_a_negative_number_of_layers_freezes_nothing(network: RequestClassifier) -> None:
@@ -95,6 +100,25 @@ def test_the_loss_passes_over_the_technique_of_benign_requests(network: RequestC
     assert torch.allclose(loss, bare + 0.5 * technique)
     all_benign = network(IDS, MASK, torch.tensor([0, 0]), torch.full((2,), NO_TECHNIQUE)).loss
     assert torch.isfinite(all_benign)
+
+
+def test_the_loss_passes_over_attributes_that_nobody_has_named(network: RequestClassifier) -> None:
+    known = torch.zeros(2, len(ATTRIBUTES))
+    known[0, 3] = 1.0
+    unknown = torch.full_like(known, torch.nan)
+    network.config.attribute_weight = 0.5
+
+    def loss(attributes: torch.Tensor | None) -> float:
+        return float(network(IDS, MASK, torch.tensor([1, 0]), attributes=attributes).loss)
+
+    plain = loss(None)
+    assert loss(unknown) == pytest.approx(plain)
+    half = known.clone()
+    half[1] = torch.nan
+    assert loss(known) > plain
+    assert loss(half) not in (pytest.approx(plain), pytest.approx(loss(known)))
+    network.config.attribute_weight = 0.0
+    assert loss(known) == pytest.approx(plain)
 
 
 def test_label_smoothing_pulls_the_target_towards_even_odds(network: RequestClassifier) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.network import NO_TECHNIQUE
@@ -123,6 +126,16 @@ def test_a_batch_is_padded_no_more_than_it_needs() -> None:
     assert batch["attention_mask"].sum(-1).tolist() == [[4, 0], [2, 6]]
     assert batch["labels"].tolist() == [1, 0]
     assert batch["techniques"].tolist() == [2, NO_TECHNIQUE]
+
+
+def test_attributes_are_told_apart_from_their_absence_and_from_silence() -> None:
+    said = replace(record(Label.BENIGN, "b", 1), attributes=("batch",))
+    example = Examples([said], [windows(3)])[0]
+    assert dict(zip(ATTRIBUTES, example["attributes"], strict=True)) == {
+        name: float(name == "batch") for name in ATTRIBUTES
+    }
+    silent = Examples([record(Label.BENIGN, "b", 2)], [windows(3)])[0]
+    assert all(math.isnan(value) for value in silent["attributes"])
 
 
 def test_a_record_is_drawn_in_proportion_to_its_weight() -> None:
