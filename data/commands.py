@@ -81,6 +81,25 @@ def audit(path: Path, limit: float | None, as_json: bool) -> None:
 
 @data.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
+def check(path: Path) -> None:
+    """Check family files: whether they render, whether draws differ, whether form gives the label away."""
+    try:
+        from stillwatch.data.checking import DRAWS, check_families
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    checks, found = check_families(path)
+    table = Table("family", "label", f"near-duplicates of {DRAWS} draws", "characters, median")
+    for each in checks:
+        table.add_row(each.name, each.label, str(each.near_duplicates), str(each.characters))
+    console = Console()
+    console.print(table)
+    if found is not None:
+        told = ", ".join(f"{feature.feature} {feature.auc:.2f}" for feature in found.features[:5])
+        console.print(f"Outward features that tell the labels apart most (AUC, 0.5 is none): {told}")
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def describe(path: Path, as_json: bool) -> None:
     """Tell what is in a labelled file, a folder of them, or a built dataset."""

@@ -25,6 +25,8 @@ class SourceConfig(Config):
     file such as those of `configs/sources/`."""
     num_requests: Count = 4000
     """For `generated`: how many requests."""
+    families: Path | None = None
+    """For `generated`: a folder of family files instead of the shipped ones, relative to `data_root`."""
     max_families: Count | None = None
     """For `generated` and `authored`: only this many families of each label, for learning curves."""
     max_per_source: Count | None = None
@@ -36,6 +38,8 @@ class SourceConfig(Config):
     def _path_belongs_to_files(self) -> SourceConfig:
         if (self.kind in ("files", "adapter")) != (self.path is not None):
             raise ValueError("path is needed for the kinds files and adapter, and for no other kind")
+        if self.kind != "generated" and self.families is not None:
+            raise ValueError("families is for the kind generated")
         if self.path is not None and self.max_families is not None:
             raise ValueError("max_families is for the kinds generated and authored")
         return self

@@ -32,6 +32,7 @@ def load_source(
     seed: int,
     path: Path | None = None,
     num_requests: int = 4000,
+    families: Path | None = None,
     max_families: int | None = None,
     max_per_source: int | None = None,
     permissive_only: bool = False,
@@ -43,6 +44,7 @@ def load_source(
         seed: of the generator and of the draw.
         path: for `files`, a file or a folder of them; for `adapter`, its YAML file.
         num_requests: for `generated`, how many.
+        families: for `generated`, a folder of family files; None means those the package ships.
         max_families: of `generated` and `authored`, only this many families of each label. A lesser number takes some
             of the families that a greater one takes.
         max_per_source: at most this many of each `source` field.
@@ -53,7 +55,7 @@ def load_source(
         InputError: a file holds a bad row; `file:line`, field and remedy.
     """
     if kind == "generated":
-        records = list(generate(num_requests=num_requests, seed=seed, max_families=max_families))
+        records = list(generate(num_requests=num_requests, seed=seed, families=families, max_families=max_families))
     elif kind == "authored":
         records = load_authored(max_blocks=max_families, seed=seed)
     else:

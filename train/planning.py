@@ -35,6 +35,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], Roles]:
             seed=config.seed,
             path=None if source.path is None else config.data_root / source.path,
             num_requests=source.num_requests,
+            families=None if source.families is None else config.data_root / source.families,
             max_families=source.max_families,
             max_per_source=source.max_per_source,
             permissive_only=source.permissive_only,
