@@ -17,8 +17,11 @@ def load_material(name: str) -> Any:
     """The parsed file `data/material/<name>.yaml`; it is the package's own and not checked again.
 
     Args:
-        name: the file's stem.
+        name: the file's stem, or a folder's name: its files come as a mapping by stem, in alphabetical order.
     """
+    folder = _FOLDER / name
+    if folder.is_dir():
+        return {path.stem: parse_yaml(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))}
     return parse_yaml((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 

@@ -1,14 +1,14 @@
-"""Makes the tools of a service, a user's query, one valid call and its result, from `apis.yaml`."""
+"""Makes the tools of a service, a user's query, one valid call and its result, from `apis.yaml` and `queries/`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from stillwatch.data.material import load_material
-from stillwatch.data.values import Value, draw_value, draw_values
+from stillwatch.data.material import load_material, load_pool
+from stillwatch.data.values import Value, draw_values
 
 
 def make_api(rng: Random, lang: str) -> dict[str, object]:
@@ -16,28 +16,31 @@ def make_api(rng: Random, lang: str) -> dict[str, object]:
 
     Args:
         rng: the only chance used.
-        lang: without effect; services speak English.
+        lang: ISO 639-1 code of the query, where a service has queries in it; all else speaks English.
     """
-    del lang
-    entry = rng.choice(load_material("apis"))
+    asks: Mapping[str, Mapping[str, Sequence[str]]] = load_material("queries").get(lang, {})
+    entry = rng.choice([entry for entry in load_material("apis") if not asks or entry["prefix"] in asks])
     spell = rng.choice((str, _spell_camel, lambda name: f"{entry['prefix']}_{name}"))
     chosen = rng.sample(sorted(entry["tools"]), rng.randint(3, min(6, len(entry["tools"]))))
-    called = rng.choice([name for name in sorted(entry["tools"]) if "ask" in entry["tools"][name]])
+    wordings = asks.get(entry["prefix"]) or {
+        name: tool["ask"] for name, tool in entry["tools"].items() if "ask" in tool
+    }
+    called = rng.choice(sorted(wordings))
     if called not in chosen:
         chosen[rng.randrange(len(chosen))] = called
     tools = [_describe(spell(name), entry["tools"][name]) for name in chosen]
     asked = entry["tools"][called]
-    arguments = draw_values({name.rstrip("?"): spec for name, spec in asked["args"].items()}, rng)
-    drawn = draw_values(asked["gives"], rng)
+    arguments = draw_values({name.rstrip("?"): spec for name, spec in asked["args"].items()}, rng, lang)
+    drawn = draw_values(asked["gives"], rng, lang)
     result = {name: arguments.get(name, value) for name, value in drawn.items()}
     call = {"name": spell(called), "arguments": arguments}
     return {
-        "service": f"{draw_value('company', rng)} {entry['service']}",
+        "service": f"{rng.choice(load_pool('brands', 'en'))} {entry['service']}",
         "tools": tools,
         "tools_json": json.dumps(tools, ensure_ascii=False, indent=rng.choice((None, 2))),
         "call_json": json.dumps(call, ensure_ascii=False),
         "result_json": json.dumps(result, ensure_ascii=False),
-        "query": rng.choice(asked["ask"]).format(**{name: _say(value) for name, value in arguments.items()}),
+        "query": rng.choice(wordings[called]).format(**{name: _say(value) for name, value in arguments.items()}),
     }
 
 

@@ -13,7 +13,9 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.data.seed_apis import make_api
 from stillwatch.data.seed_code import make_code
 from stillwatch.data.seed_problems import make_problem
-from stillwatch.data.seed_texts import make_document, make_exchange, make_screen, make_table
+from stillwatch.data.seed_screens import make_screen
+from stillwatch.data.seed_tables import make_table
+from stillwatch.data.seed_texts import make_document, make_exchange
 
 SEED_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -47,7 +49,7 @@ def make_seed(kind: str, rng: Random, lang: str = "en") -> Mapping[str, object]:
     Args:
         kind: one of `SEED_FIELDS`.
         rng: the only chance used; equal states give equal material.
-        lang: ISO 639-1 code. Problems, exchanges and documents speak nine languages, the rest English;
+        lang: ISO 639-1 code. Code and the tools of services speak English, all else nine languages;
             a language without material gets the English one.
 
     Raises:

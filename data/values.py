@@ -20,9 +20,9 @@ def draw_value(spec: str, rng: Random, lang: str = "en") -> Value:
 
     Args:
         spec: `int LOW HIGH`, `float LOW HIGH`, `money LOW HIGH`, `one A | B | C`, `id PREFIX`, `date`,
-            `time`, `bool`, `email`, `name`, `city`, `company`, `street` or `topic`.
+            `day` (a date written out), `time`, `bool`, `email`, `name`, `city`, `company`, `street` or `topic`.
         rng: the only chance used.
-        lang: language of names and places.
+        lang: language of names, places and days.
 
     Raises:
         ValueError: the specification is unknown.
@@ -40,6 +40,9 @@ def draw_value(spec: str, rng: Random, lang: str = "en") -> Value:
         return f"{rest}-{rng.randint(1000, 99999)}"
     if kind == "date":
         return f"{rng.randint(2023, 2026)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    if kind == "day":
+        months, pattern = load_pool("months", lang), load_pool("days", lang)[0]
+        return pattern.format(year=rng.randint(2023, 2026), month=rng.choice(months), day=rng.randint(1, 28))
     if kind == "time":
         return f"{rng.randint(6, 22):02}:{rng.choice((0, 5, 10, 15, 20, 30, 40, 45, 50)):02}"
     if kind == "bool":
@@ -48,7 +51,7 @@ def draw_value(spec: str, rng: Random, lang: str = "en") -> Value:
         host = rng.choice(load_pool("companies", "en")).split()[0].lower()
         return f"{rng.choice(load_pool('names', 'en')).split()[-1].lower()}@{host}.example"
     if kind == "street":
-        return f"{rng.randint(1, 180)} {rng.choice(load_pool('streets', 'en'))}"
+        return rng.choice(load_pool("streets", lang)).replace("#", str(rng.randint(1, 180)))
     if kind in _POOLS:
         return rng.choice(load_pool(_POOLS[kind], lang))
     raise ValueError(f"unknown value specification {kind}")

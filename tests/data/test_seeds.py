@@ -115,7 +115,7 @@ def test_exactly_one_statement_is_true_of_the_thief() -> None:
 
 
 def test_the_python_snippets_compile_and_every_fix_changes_something() -> None:
-    entries = load_material("code")
+    entries = [entry for entries in load_material("code").values() for entry in entries]
     assert len(entries) >= 30
     assert len({entry["language"] for entry in entries}) >= 6
     seen = set()
@@ -130,7 +130,7 @@ def test_the_python_snippets_compile_and_every_fix_changes_something() -> None:
 
 
 def test_every_part_of_every_fix_is_found_in_its_snippet() -> None:
-    for entry in load_material("code"):
+    for entry in (entry for entries in load_material("code").values() for entry in entries):
         text = entry["snippet"]
         for old, new in entry["fix"]:
             assert old in text, entry["file"]

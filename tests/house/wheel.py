@@ -11,7 +11,14 @@ from pathlib import Path
 from zipfile import ZipFile
 
 FOLDERS = ("data", "model", "train", "serve")
-DATA_FILES = ("families/*.yaml", "material/*.yaml", "authored/*.jsonl", "pages/*.j2", "streams/**/*.yaml", "streams/*.json")
+DATA_FILES = (
+    "families/*.yaml",
+    "material/**/*.yaml",
+    "authored/*.jsonl",
+    "pages/*.j2",
+    "streams/**/*.yaml",
+    "streams/*.json",
+)
 DEFAULT_BUNDLE = Path("model/default")
 MAX_MB = 40
 
