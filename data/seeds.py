@@ -30,13 +30,26 @@ SEED_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """The fields of every seed kind. All are strings but `api.tools`, `table.rows` and `table.columns`."""
 
+_LONG = 0.25  # share of the documents that are files of several
+_MOST_PARTS = 7
+
+
+def _make_document_of_any_length(rng: Random, lang: str) -> dict[str, object]:
+    """A document, or a file of several with the questions of the first: what people paste is often long."""
+    document = make_document(rng, lang)
+    if rng.random() >= _LONG:
+        return document
+    parts = [make_document(rng, lang) for _ in range(rng.randint(1, _MOST_PARTS - 1))]
+    return document | {"body": "\n\n".join([str(document["body"]), *(f"{p['title']}\n\n{p['body']}" for p in parts)])}
+
+
 _MAKERS: Mapping[str, Callable[[Random, str], Mapping[str, object]]] = MappingProxyType(
     {
         "problem": make_problem,
         "code": make_code,
         "api": make_api,
         "table": make_table,
-        "document": make_document,
+        "document": _make_document_of_any_length,
         "exchange": make_exchange,
         "screen": make_screen,
     }

@@ -13,6 +13,7 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.data.material import load_material
 from stillwatch.data.seed_numbers import CALCULATORS
 from stillwatch.data.seed_problems import draw_numbers
+from stillwatch.data.seed_texts import make_document
 from stillwatch.data.seeds import SEED_FIELDS, make_seed
 
 LANGUAGES = ("en", "zh", "ru", "ko", "ja", "fr", "de", "es", "pt")
@@ -166,7 +167,14 @@ def test_totals_of_tables_agree_with_their_rows() -> None:
 def test_documents_have_the_length_of_documents() -> None:
     assert len(load_material("documents")["en"]) >= 30
     for number in range(200):
-        assert 80 <= len(str(make_seed("document", Random(number))["body"]).split()) <= 300
+        assert 80 <= len(str(make_document(Random(number), "en")["body"]).split()) <= 900
+
+
+def test_a_quarter_of_the_documents_are_files_of_several() -> None:
+    lengths = [len(str(make_seed("document", Random(number))["body"]).split()) for number in range(400)]
+    alone = [len(str(make_document(Random(number), "en")["body"]).split()) for number in range(400)]
+    assert 0.15 < sum(long > short for long, short in zip(lengths, alone, strict=True)) / 400 < 0.35
+    assert max(lengths) > 1_000
 
 
 def test_the_next_action_points_at_an_element_of_the_screen() -> None:
