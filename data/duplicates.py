@@ -70,20 +70,60 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8) -> list[tup
 
 def _iter_similar(indices: dict[str, int], threshold: float) -> Iterator[tuple[int, int]]:
     """Pairs of texts whose signatures agree in at least `threshold` of their values."""
-    permutations = MinHash(num_perm=NUM_PERMUTATIONS, scheme="affine32").permutations
-    index = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS, weights=(0.2, 0.8))
-    signatures = np.empty((len(indices), NUM_PERMUTATIONS), dtype=np.uint32)
+    index = _Index(threshold, len(indices))
     names = list(indices.values())
     for row, text in enumerate(indices):
-        signatures[row] = _sign(_hash_shingles(text), permutations)
-        sketch = MinHash(hashvalues=signatures[row], permutations=permutations, scheme="affine32")
-        candidates = sorted(index.query(sketch))
+        for candidate in index.add(text):
+            yield names[candidate], names[row]
+
+
+class Distinct:
+    """Remembers texts, and tells of each whether it is nearly the same as one before.
+
+    Args:
+        threshold: see `near_duplicates`.
+    """
+
+    def __init__(self, threshold: float = 0.8) -> None:
+        """Remember nothing yet."""
+        self._index = _Index(threshold)
+        self._seen: set[str] = set()
+
+    def add(self, text: str) -> bool:
+        """Remember a text; False where it is a near-duplicate, which is then not remembered."""
+        folded = fold(text)
+        if folded in self._seen or self._index.add(folded, keep_similar=False):
+            return False
+        self._seen.add(folded)
+        return True
+
+
+class _Index:
+    """Signatures of folded texts, numbered from 0, with their bands for look-up."""
+
+    def __init__(self, threshold: float, room: int = 16) -> None:
+        self._threshold = threshold
+        self._permutations = MinHash(num_perm=NUM_PERMUTATIONS, scheme="affine32").permutations
+        self._bands = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS, weights=(0.2, 0.8))
+        self._signatures = np.empty((max(room, 1), NUM_PERMUTATIONS), dtype=np.uint32)
+        self._size = 0
+
+    def add(self, folded: str, *, keep_similar: bool = True) -> list[int]:
+        """Add a text and give the numbers of those before that are similar to it, in rising order."""
+        signature = _sign(_hash_shingles(folded), self._permutations)
+        sketch = MinHash(hashvalues=signature, permutations=self._permutations, scheme="affine32")
+        similar = []
+        candidates = sorted(self._bands.query(sketch))
         if candidates:
-            agreement = (signatures[candidates] == signatures[row]).mean(axis=1)
-            for candidate, share in zip(candidates, agreement.tolist(), strict=True):
-                if share >= threshold:
-                    yield names[candidate], names[row]
-        index.insert(row, sketch, check_duplication=False)
+            agreement = (self._signatures[candidates] == signature).mean(axis=1)
+            similar = [c for c, share in zip(candidates, agreement.tolist(), strict=True) if share >= self._threshold]
+        if keep_similar or not similar:
+            if self._size == len(self._signatures):
+                self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
+            self._signatures[self._size] = signature
+            self._bands.insert(self._size, sketch, check_duplication=False)
+            self._size += 1
+        return similar
 
 
 def _hash_shingles(text: str) -> Hashes:

@@ -2,14 +2,14 @@
 
 Families of one seed kind and language share their material draw by draw, so that a benign and an extraction
 request of one index differ in who asks and why, never in topic or numbers. Promises no natural frequencies:
-benign and extraction, and all families of a label, come equally often in any prefix; every twentieth request is an
-ambiguous one, where there are such families.
+benign and extraction come equally often in any prefix; every twentieth request is an ambiguous one, where there are
+such families. Families of a label take turns, each until all it could still say is a near-duplicate of what it said.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import cycle, islice
@@ -20,6 +20,7 @@ from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
 
 from stillwatch.data.chance import Chance
+from stillwatch.data.duplicates import Distinct
 from stillwatch.data.errors import ConfigError, SourceError
 from stillwatch.data.families import Family, load_families
 from stillwatch.data.labels import Label, Role
@@ -32,7 +33,8 @@ GENERATOR_VERSION = "2"
 """Changes whenever the same seed and families would give other bytes."""
 
 _AMBIGUOUS_EVERY = 20
-_MAX_DRAWS = 6  # draws of one row before its index is skipped as a duplicate
+_MAX_DRAWS = 6  # draws of one row before its index is skipped as a near-duplicate
+_MAX_FAILURES = 3  # rows skipped one after the other before a family is left for good
 _NEW_MATERIAL_FROM = 3  # the draw from which the shared material is given up for fresh material
 _STRIDE = 1_000_003  # keeps the redrawn material away from the indices in use
 
@@ -65,47 +67,61 @@ def _load_shipped() -> tuple[Family, ...]:
 
 
 def _take(sides: Mapping[Label, _Side], num_requests: int) -> Iterator[LabelledRequest]:
-    seen: set[bytes] = set()
     order = [label for label in (Label.EXTRACTION, Label.BENIGN) if label in sides] * (_AMBIGUOUS_EVERY // 2)
     if Label.AMBIGUOUS in sides:
         order = [*order[: _AMBIGUOUS_EVERY - 1], Label.AMBIGUOUS]
     for label in islice(cycle(order), num_requests):
-        yield sides[label].draw(seen)
+        yield sides[label].draw()
 
 
 class _Side:
-    """The families of one label, taken in turn in an order drawn from the seed."""
+    """The families of one label, taken in turn in an order drawn from the seed, each until it has no more to say."""
 
     def __init__(self, families: list[Family], seed: int, max_families: int | None) -> None:
         self.seed = seed
         self.families = sorted(families, key=lambda family: family.name)
         Chance(f"{seed}/order").shuffle(self.families)
         self.families = self.families[:max_families]
-        self.num_turns = 0
+        self.sources = deque(_Source(family, seed) for family in self.families)
+        self.num_drawn = 0
 
-    def draw(self, seen: set[bytes]) -> LabelledRequest:
-        for _ in range(_MAX_DRAWS * len(self.families)):
-            index, place = divmod(self.num_turns, len(self.families))
-            self.num_turns += 1
-            record = _draw_new(self.families[place], index, self.seed, seen)
+    def draw(self) -> LabelledRequest:
+        while self.sources:
+            source = self.sources.popleft()
+            record = source.draw()
+            if source.num_failures < _MAX_FAILURES:
+                self.sources.append(source)
             if record is not None:
+                self.num_drawn += 1
                 return record
         raise SourceError(
-            f"families: no new {self.families[0].label} request after {self.num_turns} draws; "
+            f"families: no new {self.families[0].label} request after {self.num_drawn}; "
             "ask for fewer requests or add families and wordings"
         )
 
 
-def _draw_new(family: Family, index: int, seed: int, seen: set[bytes]) -> LabelledRequest | None:
-    for attempt in range(_MAX_DRAWS):
-        material = index if attempt < _NEW_MATERIAL_FROM else index + attempt * _STRIDE
-        record = render_family(family, index=index, material=material, attempt=attempt, seed=seed)
-        text = "\x00".join(f"{message.role}\x01{message.content}" for message in record.request.messages)
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            return record
-    return None
+class _Source:
+    """One family with the requests that it has given; no two of them are near-duplicates."""
+
+    def __init__(self, family: Family, seed: int) -> None:
+        self.family = family
+        self.seed = seed
+        self.given = Distinct()
+        self.num_turns = 0
+        self.num_failures = 0  # in a row
+
+    def draw(self) -> LabelledRequest | None:
+        """The next request; None where several draws gave nothing new."""
+        index = self.num_turns
+        self.num_turns += 1
+        for attempt in range(_MAX_DRAWS):
+            material = index if attempt < _NEW_MATERIAL_FROM else index + attempt * _STRIDE
+            record = render_family(self.family, index=index, material=material, attempt=attempt, seed=self.seed)
+            if self.given.add("\n".join(message.content for message in record.request.messages)):
+                self.num_failures = 0
+                return record
+        self.num_failures += 1
+        return None
 
 
 def render_family(
