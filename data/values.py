@@ -58,8 +58,13 @@ def draw_value(spec: str, rng: Random, lang: str = "en") -> Value:
 
 
 def draw_values(specs: Mapping[str, str], rng: Random, lang: str = "en") -> dict[str, Value]:
-    """Draw one value for each named specification, in the order they are written."""
-    return {name: draw_value(spec, rng, lang) for name, spec in specs.items()}
+    """Draw one value for each named specification, in the order they are written; people and places differ."""
+    drawn: dict[str, Value] = {}
+    for name, spec in specs.items():
+        drawn[name] = draw_value(spec, rng, lang)
+        while spec in _POOLS and list(drawn.values()).count(drawn[name]) > 1:
+            drawn[name] = draw_value(spec, rng, lang)
+    return drawn
 
 
 _POOLS = {"name": "names", "city": "cities", "company": "companies", "topic": "topics"}
