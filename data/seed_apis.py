@@ -10,6 +10,8 @@ from typing import Any
 from stillwatch.data.material import load_material, load_pool
 from stillwatch.data.values import Value, draw_values
 
+_OWN_TONGUE = 0.6  # share of the queries in the language asked for, from the services that have such
+
 
 def make_api(rng: Random, lang: str) -> dict[str, object]:
     """One service with three to six tools.
@@ -18,7 +20,9 @@ def make_api(rng: Random, lang: str) -> dict[str, object]:
         rng: the only chance used.
         lang: ISO 639-1 code of the query, where a service has queries in it; all else speaks English.
     """
-    asks: Mapping[str, Mapping[str, Sequence[str]]] = load_material("queries").get(lang, {})
+    asks: Mapping[str, Mapping[str, Sequence[str]]] = {}
+    if rng.random() < _OWN_TONGUE:
+        asks = load_material("queries").get(lang, {})
     entry = rng.choice([entry for entry in load_material("apis") if not asks or entry["prefix"] in asks])
     spell = rng.choice((str, _spell_camel, lambda name: f"{entry['prefix']}_{name}"))
     chosen = rng.sample(sorted(entry["tools"]), rng.randint(3, min(6, len(entry["tools"]))))

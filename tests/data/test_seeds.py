@@ -15,6 +15,7 @@ from stillwatch.data.seed_numbers import CALCULATORS
 from stillwatch.data.seed_problems import draw_numbers
 from stillwatch.data.seed_texts import make_document
 from stillwatch.data.seeds import SEED_FIELDS, make_seed
+from stillwatch.data.values import draw_values
 
 LANGUAGES = ("en", "zh", "ru", "ko", "ja", "fr", "de", "es", "pt")
 
@@ -117,7 +118,7 @@ def test_exactly_one_statement_is_true_of_the_thief() -> None:
 
 def test_the_python_snippets_compile_and_every_fix_changes_something() -> None:
     entries = [entry for entries in load_material("code").values() for entry in entries]
-    assert len(entries) >= 30
+    assert len(entries) >= 55
     assert len({entry["language"] for entry in entries}) >= 6
     seen = set()
     for number in range(400):
@@ -139,7 +140,7 @@ def test_every_part_of_every_fix_is_found_in_its_snippet() -> None:
 
 
 def test_a_call_names_an_offered_tool_and_gives_what_it_requires() -> None:
-    assert len(load_material("apis")) >= 30
+    assert len(load_material("apis")) >= 42
     for number in range(200):
         seed = make_seed("api", Random(number))
         tools = {tool["name"]: tool for tool in json.loads(str(seed["tools_json"]))}
@@ -189,3 +190,54 @@ def test_there_are_at_least_sixty_exchanges_with_three_different_answers() -> No
     items = load_material("exchanges")["en"]["items"]
     assert len(items) >= 60
     assert all(len({item["good"], item["bad"], item["third"]}) == 3 for item in items)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_has_its_own_material(lang: str) -> None:
+    assert len(load_material("documents")[lang]) >= 12
+    assert len(load_material("exchanges")[lang]["items"]) >= 18
+    assert len(load_material("tables")[lang]["items"]) >= 4
+    assert set(load_material("tables")[lang]["questions"]) == {"total", "highest", "above", "mean", "share"}
+    assert len(load_material("screens")[lang]) >= 3
+    assert lang == "en" or len(load_material("queries")[lang]) >= 6
+
+
+def test_some_english_documents_are_long() -> None:
+    sizes = [len(str(make_document(Random(number), "en")["body"]).split()) for number in range(300)]
+    assert 900 >= max(sizes) >= 450
+    assert min(sizes) >= 80
+
+
+def test_native_queries_name_tools_and_arguments_of_their_service() -> None:
+    services = {entry["prefix"]: entry["tools"] for entry in load_material("apis")}
+    for prefix, tool, query in (
+        (prefix, tool, query)
+        for asks in load_material("queries").values()
+        for prefix, tools in asks.items()
+        for tool, queries in tools.items()
+        for query in queries
+    ):
+        arguments = {name.rstrip("?") for name in services[prefix][tool]["args"]}
+        assert set(re.findall(r"{(\w+)}", query)) <= arguments, (prefix, query)
+
+
+def test_no_path_doubles_a_folder_and_no_library_is_renamed() -> None:
+    for number in range(300):
+        seed = make_seed("code", Random(number))
+        parts = str(seed["file"]).split("/")
+        assert len(set(parts)) == len(parts)
+        if "import csv" in str(seed["snippet"]):
+            assert set(re.findall(r"\bcsv\.(\w+)", str(seed["snippet"]))) <= {"reader", "writer", "DictReader"}
+
+
+def test_a_service_bears_no_company_of_another_trade() -> None:
+    companies = load_material("words")["companies"]["en"]
+    for number in range(200):
+        service = str(make_seed("api", Random(number))["service"])
+        assert not any(service.startswith(f"{company} ") for company in companies)
+
+
+def test_people_of_one_text_bear_different_names() -> None:
+    for number in range(100):
+        drawn = draw_values({"a": "name", "b": "name", "c": "name"}, Random(number), "ko")
+        assert len(set(drawn.values())) == 3
