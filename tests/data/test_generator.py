@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from stillwatch.data.bonds import find_pairs
 from stillwatch.data.dialects import dump_labelled
 from stillwatch.data.errors import ConfigError, SourceError
 from stillwatch.data.families import Family, load_families
 from stillwatch.data.generator import generate, render_family
-from stillwatch.data.labels import Role
+from stillwatch.data.labels import Label, Role, Technique
+from stillwatch.data.records import LabelledRequest
 
 STARTER = """
 - {family: t.ask, label: benign, lang: en, register: casual, persona: pupil, seed: problem,
@@ -115,6 +117,53 @@ def test_every_shipped_family_renders_whole_requests(family: Family) -> None:
         assert (record.technique is None) == (record.label.value == "benign")
 
 
-def test_the_shipped_families_are_many_and_hold_both_labels() -> None:
-    labels = Counter(family.label.value for family in load_families())
-    assert min(labels["benign"], labels["extraction"]) >= 2
+LANGUAGES = {"en", "zh", "ru", "ko", "ja", "fr", "de", "es", "pt"}
+
+
+def test_the_shipped_families_are_many_and_of_all_kinds() -> None:
+    families = load_families()
+    labels = Counter(family.label for family in families)
+    assert min(labels[Label.BENIGN], labels[Label.EXTRACTION]) >= 300
+    assert labels[Label.AMBIGUOUS] >= 1
+    assert {family.technique for family in families if family.label is Label.EXTRACTION} == set(Technique)
+    for label in (Label.BENIGN, Label.EXTRACTION):
+        own = [family for family in families if family.label is label]
+        assert {family.lang for family in own} >= LANGUAGES
+        assert any(family.offers_tools for family in own)
+        assert any(turn.role is Role.TOOL for family in own for turn in family.turns)
+        assert any(len(family.turns) >= 3 for family in own)
+        assert 0.3 < sum(bool(family.system) for family in own) / len(own) < 0.9
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[LabelledRequest]:
+    return list(generate(num_requests=3000, seed=7))
+
+
+def test_shipped_families_draw_from_ten_words_to_very_long_requests(shipped: list[LabelledRequest]) -> None:
+    for label in (Label.BENIGN, Label.EXTRACTION):
+        lengths = sorted(
+            sum(len(m.content.split()) for m in record.request.messages) for record in shipped if record.label is label
+        )
+        assert lengths[0] <= 10
+        assert lengths[-1] > 1_000
+
+
+def test_no_two_requests_of_a_family_are_near_duplicates(shipped: list[LabelledRequest]) -> None:
+    pairs = find_pairs(shipped)
+    assert [shipped[a].id for a, b in pairs if shipped[a].family == shipped[b].family] == []
+
+
+def test_every_twentieth_request_is_ambiguous(shipped: list[LabelledRequest]) -> None:
+    labels = [record.label for record in shipped]
+    assert [place for place, label in enumerate(labels, start=1) if label is Label.AMBIGUOUS] == list(
+        range(20, 3001, 20)
+    )
+
+
+def test_fewer_families_are_some_of_the_families_of_more() -> None:
+    few, more = (
+        {record.family for record in generate(num_requests=120, seed=3, max_families=count)} for count in (5, 20)
+    )
+    assert len(few) == 13
+    assert few < more
