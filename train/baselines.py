@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer
 
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.encoder import resolve_encoder
@@ -54,8 +54,9 @@ class TfidfBaseline:
 
 
 class FrozenEncoderBaseline:
-    """The base encoder as it comes, mean-pooled over the first windows, then logistic regression.
+    """The base encoder as it comes, mean-pooled over the first windows, then logistic regression on unit vectors.
 
+    Without unit length a vector's norm, which falls with the length of the text, decides the tails of the scores.
     Embeddings are computed once for each record and kept, so that a rotation reads every text once.
     """
 
@@ -72,7 +73,7 @@ class FrozenEncoderBaseline:
     def fit_score(self, train: Sequence[LabelledRequest], test: Sequence[LabelledRequest]) -> Scores:
         """See `Baseline.fit_score`."""
         pipeline: Pipeline = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
+            Normalizer(), LogisticRegression(C=10.0, class_weight="balanced", max_iter=2000)
         )
         pipeline.fit(self.embed(train), [r.is_extraction for r in train])
         return np.asarray(pipeline.decision_function(self.embed(test)))
