@@ -105,6 +105,8 @@ class FitConfig(Config):
     """0 draws records evenly, 1 draws families evenly; labels are always drawn evenly."""
     balance_surface: bool = False
     """Draw records so that no outward feature (length, markup, language, ...) tells the labels apart."""
+    window_balance: Share = 0.0
+    """0 draws requests of any length evenly, 1 in proportion to their windows: long ones are rare and hard."""
     bf16: bool = True
     num_threads: Count | None = None
     """Torch threads; torch decides when left out."""

@@ -117,6 +117,7 @@ class FamilySampler(Sampler[int]):
         batch_size: int,
         seed: int,
         record_weights: NDArray[np.float64] | None = None,
+        window_balance: float = 0.0,
     ) -> None:
         """Weigh each record by its label and family.
 
@@ -127,9 +128,11 @@ class FamilySampler(Sampler[int]):
             batch_size: requests in a batch of one process.
             seed: of all epochs.
             record_weights: multiplies the weight of each record, shape (records,).
+            window_balance: 0 draws requests of any length evenly, 1 in proportion to their windows.
         """
         sizes = Counter((r.label, r.family) for r in examples.records)
         raw = np.array([sizes[r.label, r.family] ** -family_balance for r in examples.records])
+        raw *= np.array([len(w.ids) for w in examples.windows]) ** window_balance
         if record_weights is not None:
             raw *= record_weights
         labels = np.array([r.is_extraction for r in examples.records])

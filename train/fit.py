@@ -148,6 +148,7 @@ def fit(
             batch_size=config.batch_size,
             seed=seed,
             record_weights=weigh(train) if config.balance_surface else None,
+            window_balance=config.window_balance,
         ),
         head_learning_rate=config.head_learning_rate,
     )

@@ -146,3 +146,11 @@ def test_a_record_is_drawn_in_proportion_to_its_weight() -> None:
     )
     assert draws[2] == 0
     assert draws[3] / 4000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_long_requests_are_drawn_more_often_where_asked() -> None:
+    examples = Examples([record(Label.BENIGN, "b", i) for i in range(4)], [windows(3)] * 3 + [windows(3, 3, 3)])
+    draws = Counter(
+        FamilySampler(examples, num_draws=4000, family_balance=0.5, batch_size=16, seed=3, window_balance=1.0)
+    )
+    assert draws[3] / 4000 == pytest.approx(0.5, abs=0.03)
