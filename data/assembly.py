@@ -22,6 +22,9 @@ from stillwatch.data.sources import load_source
 from stillwatch.data.splits import Fold, check_fold, deal
 from stillwatch.data.transforms import transform
 
+CONTRARY = 0.95
+"""Jaccard similarity from which two records with different labels contradict each other."""
+
 SPLITS = ("train", "validation", "test")
 """The sides of a dataset, in the order in which they are written."""
 
@@ -136,27 +139,40 @@ def load_all(recipe: Recipe) -> list[LabelledRequest]:
 def drop_duplicates(
     records: Sequence[LabelledRequest], threshold: float = 0.8
 ) -> tuple[list[LabelledRequest], int, int]:
-    """Keep one of each group of near-duplicates, and none where the group has two labels.
+    """Keep one of each group of near-duplicates of one label, and none of those that contradict each other.
+
+    Contrastive pairs, one document with two different demands, are no contradiction: only texts that are all but the
+    same are. What just the stream shows may well read like a benign request and is compared with its like alone.
 
     Args:
         records: in the order in which the first of a group is kept.
-        threshold: Jaccard similarity of two records that count as one.
+        threshold: Jaccard similarity of two records of one label that count as one.
 
     Returns:
         the kept records, how many copies were dropped, and how many records that contradict each other.
     """
+    decided = [record for record in records if record.is_decided]
+    contrary = {
+        decided[place].id
+        for group in _group_similar(decided, CONTRARY)
+        if len({decided[place].label for place in group}) > 1
+        for place in group
+    }
+    kept: set[str] = set()
+    copies = 0
+    for kind in {(record.label, record.is_decided) for record in records}:
+        own = [r for r in records if (r.label, r.is_decided) == kind and r.id not in contrary]
+        groups = _group_similar(own, threshold)
+        kept |= {own[min(group)].id for group in groups}
+        copies += len(own) - len(groups)
+    return [record for record in records if record.id in kept], copies, len(contrary)
+
+
+def _group_similar(records: Sequence[LabelledRequest], threshold: float) -> list[list[int]]:
     clusters = Clusters(len(records))
     for first, second in find_pairs(records, threshold=threshold):
         clusters.join(first, second)
-    kept: list[int] = []
-    copies = contradictions = 0
-    for group in clusters.groups():
-        if len({records[index].label for index in group}) > 1:
-            contradictions += len(group)
-        else:
-            kept.append(min(group))
-            copies += len(group) - 1
-    return [records[index] for index in sorted(kept)], copies, contradictions
+    return clusters.groups()
 
 
 def vary(records: Iterable[LabelledRequest], config: TransformConfig, seed: int) -> list[LabelledRequest]:

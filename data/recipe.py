@@ -81,7 +81,7 @@ class Recipe(Config):
     clean: bool = False
     """Bring texts to one normal form and mask personal data; adapters do so themselves."""
     near_duplicates: Annotated[float, Field(ge=0.5, le=0.95)] = 0.8
-    """Jaccard similarity from which two records are one; copies go, and all of them where labels contradict."""
+    """Jaccard similarity from which two records of one label are one, and one of them goes."""
     balance: bool = True
     """Thin the records until no outward feature tells the labels apart."""
     audit_limit: Annotated[float, Field(ge=0.5, le=1.0)] = 0.6
