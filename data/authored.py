@@ -1,7 +1,7 @@
-"""The requests written by hand for this project: 1,957 of them, half extraction, in seventeen languages.
+"""The requests written for this project one by one: over five thousand, half extraction, in 22 languages, 31 passes.
 
 Neighbouring lines are often contrastive pairs, so blocks of twenty neighbours of one pass are one family.
-Labels were read by one writer only.
+Labels are their writers'; the passes a to n name no attributes.
 """
 
 from __future__ import annotations
