@@ -18,7 +18,7 @@ from stillwatch.data.clusters import Clusters
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.recipe import Recipe, TransformConfig
 from stillwatch.data.records import LabelledRequest
-from stillwatch.data.sources import load_source
+from stillwatch.data.sources import load_configured
 from stillwatch.data.splits import Fold, check_fold, deal
 from stillwatch.data.transforms import transform
 
@@ -119,16 +119,7 @@ def load_all(recipe: Recipe) -> list[LabelledRequest]:
     records = [
         record
         for source in recipe.sources
-        for record in load_source(
-            source.kind,
-            seed=recipe.seed,
-            path=None if source.path is None else recipe.data_root / source.path,
-            num_requests=source.num_requests,
-            families=None if source.families is None else recipe.data_root / source.families,
-            max_families=source.max_families,
-            max_per_source=source.max_per_source,
-            permissive_only=source.permissive_only,
-        )
+        for record in load_configured(source, seed=recipe.seed, root=recipe.data_root)
     ]
     repeated = sum(count - 1 for count in Counter(record.id for record in records).values())
     if repeated:

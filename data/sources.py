@@ -21,6 +21,7 @@ from stillwatch.data.errors import SourceError
 from stillwatch.data.generator import generate
 from stillwatch.data.licences import is_permissive
 from stillwatch.data.reading import read_labelled
+from stillwatch.data.recipe import SourceConfig
 from stillwatch.data.records import LabelledRequest
 
 SourceKind = Literal["generated", "authored", "files", "adapter"]
@@ -72,6 +73,20 @@ def load_source(
     if not records:
         raise SourceError(f"sources: {kind} gives no record that is allowed here; check path and permissive_only")
     return records
+
+
+def load_configured(source: SourceConfig, *, seed: int, root: Path) -> list[LabelledRequest]:
+    """The records of a source as a recipe or a training configuration names it; paths start from `root`."""
+    return load_source(
+        source.kind,
+        seed=seed,
+        path=None if source.path is None else root / source.path,
+        num_requests=source.num_requests,
+        families=None if source.families is None else root / source.families,
+        max_families=source.max_families,
+        max_per_source=source.max_per_source,
+        permissive_only=source.permissive_only,
+    )
 
 
 def thin(records: Sequence[LabelledRequest], max_per_source: int, seed: int) -> list[LabelledRequest]:

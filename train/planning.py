@@ -12,7 +12,7 @@ from stillwatch.data.bonds import Pairs, find_pairs, list_bonds
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
-from stillwatch.data.sources import load_source
+from stillwatch.data.sources import load_configured
 from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
@@ -30,16 +30,7 @@ def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], Roles]:
     records: list[LabelledRequest] = []
     roles: dict[str, str] = {}
     for source in config.sources:
-        loaded = load_source(
-            source.kind,
-            seed=config.seed,
-            path=None if source.path is None else config.data_root / source.path,
-            num_requests=source.num_requests,
-            families=None if source.families is None else config.data_root / source.families,
-            max_families=source.max_families,
-            max_per_source=source.max_per_source,
-            permissive_only=source.permissive_only,
-        )
+        loaded = load_configured(source, seed=config.seed, root=config.data_root)
         for name in {record.source for record in loaded}:
             if roles.setdefault(name, source.role) != source.role:
                 raise ConfigError(f"sources: {name} stands under two roles; give it one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,12 +153,9 @@ def _open_pool(path: Path | None, seed: int, rows_per_family: int, hold_out: tup
 
 
 def _check_libraries() -> None:
-    try:
-        import jinja2  # noqa: F401
-        import pyarrow  # noqa: F401
-        import yaml  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed; run `pip install 'stillwatch[train]'`") from error
+    for name in ("jinja2", "pyarrow", "yaml"):
+        if find_spec(name) is None:
+            raise ConfigError(f"{name} is not installed; run `pip install 'stillwatch[train]'`")
 
 
 def _digest(files: tuple[Path, ...]) -> str:

@@ -76,12 +76,11 @@ def measure_campaign(plan: CampaignPlan) -> Regenerated:
     for index in range(len(plan)):
         schedule = plan.lay_out(index).schedule
         alive += schedule.begin_s <= middle_s < schedule.end_s
-        count, time_s = 0, first_s
-        for count, time_s in enumerate(schedule.iter_times(), start=1):  # noqa: B007
+        counts.append(0)
+        for time_s in schedule.iter_times():
+            counts[-1] += 1
             days[int((time_s - begin_s) // DAY_S)] += 1
-            first_s = min(first_s, time_s)
-        last_s = max(last_s, time_s)
-        counts.append(count)
+            first_s, last_s = min(first_s, time_s), max(last_s, time_s)
     exchanges, peak = sum(counts), max(days.values())
     return Regenerated(
         exchanges=exchanges,

@@ -57,11 +57,12 @@ def iter_stream_rows(stream: Stream, first: int | None) -> Iterator[Row]:
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> int:
     """Write rows as JSONL and tell how many."""
-    number = 0
+    count = 0
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for number, row in enumerate(rows, start=1):  # noqa: B007
+        for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
-    return number
+            count += 1
+    return count
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:

@@ -8,6 +8,7 @@ machine. It promises plausible streams, not real ones: see the notes in `persona
 from __future__ import annotations
 
 import heapq
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
@@ -34,9 +35,9 @@ START_S = 1_767_571_200.0
 class Streams(Sequence[Stream]):
     """Streams by number, made when asked for."""
 
+    @abstractmethod
     def make(self, index: int) -> Stream:
         """Make the stream of that number, from 0."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> Stream: ...

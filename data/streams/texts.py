@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
@@ -30,7 +31,7 @@ class Texts(Protocol):
         """The conversation as it stands at the next request, `gap_s` seconds after the last one."""
 
 
-class _Talk:
+class _Talk(ABC):
     """Goes on with a conversation or begins another; subclasses say how one begins."""
 
     __slots__ = ("chance", "current", "fixed", "growth", "sampling")
@@ -48,8 +49,9 @@ class _Talk:
             talk = self.current = self.begin()
         return talk, self.sampling.draw(chance) if self.sampling.varies else self.fixed
 
+    @abstractmethod
     def begin(self) -> Conversation:
-        raise NotImplementedError
+        """The next conversation."""
 
 
 class PersonaTexts(_Talk):

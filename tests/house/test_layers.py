@@ -26,7 +26,7 @@ NEVER_IMPORTS = {
     "train": set[str](),
     "serve": {"torch", "mlflow", "datasets"},
 }
-RECORDS_AND_LABELS = {f"stillwatch.data.{name}" for name in ("errors", "labels", "records", "dialects")}
+RECORDS_AND_LABELS = {f"stillwatch.data.{name}" for name in ("attributes", "errors", "labels", "records", "dialects")}
 DOOR = {"model": RECORDS_AND_LABELS, "serve": RECORDS_AND_LABELS | {"stillwatch.data.reading"}}
 NOT_FOR_SERVING = {"torch", "transformers", "mlflow", "datasets", "pandas", "sklearn", "scipy", "yaml", "jinja2"}
 
