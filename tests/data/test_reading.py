@@ -104,7 +104,7 @@ def test_rows_before_the_cut_of_a_gzip_file_are_given(tmp_path: Path) -> None:
     assert not any(isinstance(read.value, InputError) for read in rows[:-1])
 
 
-@pytest.mark.parametrize("raw", [lines(1), gzip.compress(lines(1))[:12] + b"\xff" * 40])
+@pytest.mark.parametrize("raw", [lines(1), gzip.compress(lines(1))[:12] + b"\xff" * 40], ids=["plain", "broken"])
 def test_what_is_not_gzip_is_told(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(raw)
