@@ -75,7 +75,7 @@ class RequestClassifier(PreTrainedModel):
         self.dropout = nn.Dropout(config.head_dropout)
         self.extraction_head = nn.Linear(width, 1)
         self.technique_head = nn.Linear(width, len(TECHNIQUES))
-        self.attribute_head = nn.Linear(width, len(ATTRIBUTES))
+        self.attribute_head = nn.Linear(width, len(ATTRIBUTES)) if config.attribute_weight else None
         self.post_init()
 
     @classmethod
@@ -145,12 +145,14 @@ class RequestClassifier(PreTrainedModel):
         present = attention_mask.any(-1)
         hidden = self.dropout(self.embed_windows(input_ids[present], attention_mask[present]))
         extraction = self.extraction_head(hidden).squeeze(-1).float()
-        others = torch.cat([self.technique_head(hidden), self.attribute_head(hidden)], dim=1).float()
-        pooled = pool_windows(extraction, others, present)
-        logits, attribute_logits = pooled[:, : 1 + len(TECHNIQUES)], pooled[:, 1 + len(TECHNIQUES) :]
+        others = [self.technique_head(hidden).float()]
+        if self.attribute_head is not None:
+            others.append(self.attribute_head(hidden).float())
+        pooled = pool_windows(extraction, torch.cat(others, dim=1), present)
+        logits = pooled[:, : 1 + len(TECHNIQUES)]
         loss = None if labels is None else self._loss(logits, labels, techniques)
-        if loss is not None and attributes is not None and self.config.attribute_weight:
-            loss = loss + self.config.attribute_weight * _attribute_loss(attribute_logits, attributes)
+        if loss is not None and attributes is not None and self.attribute_head is not None:
+            loss = loss + self.config.attribute_weight * _attribute_loss(pooled[:, 1 + len(TECHNIQUES) :], attributes)
         return RequestScores(loss=loss, logits=logits)
 
     def _loss(self, logits: Tensor, labels: Tensor, techniques: Tensor | None) -> Tensor:
