@@ -33,6 +33,7 @@ from stillwatch.train.tracking import Store
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-c", "from stillwatch.serve.cli import main; main()"]
+GENERATED = 160
 FIRST = "first-of-the-runs-" * 6  # longer than a line of the narrowest terminal
 SYSTEMS = ["stillwatch", "tfidf", "frozen_encoder"]
 PLOTS = {"roc", "precision_recall", "reliability", "score_histograms", "families"}
@@ -110,7 +111,7 @@ def place(bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workpl
         "name": "tiny",
         "seed": 3,
         "sources": [
-            {"kind": "generated", "num_requests": 160},
+            {"kind": "generated", "num_requests": GENERATED},
             {"kind": "authored", "role": "train", "max_per_source": 2},
             {"kind": "files", "path": "undecided.jsonl"},
         ],
@@ -137,7 +138,9 @@ def place(bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Workpl
         "tracking": {"experiment": "trial", "register_as": "watcher"},
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    write(folder / "rows.jsonl", [*generate(num_requests=60, seed=99), *UNDECIDED])
+    decided = [record for record in generate(num_requests=90, seed=99) if record.is_decided]
+    thirty = [[r for r in decided if r.is_extraction is side][:30] for side in (True, False)]
+    write(folder / "rows.jsonl", [*thirty[0], *thirty[1], *UNDECIDED])
     write(folder / "undecided.jsonl", UNDECIDED)
     return Workplace(folder, f"sqlite:///{folder / 'mlflow.db'}")
 
@@ -236,7 +239,9 @@ def test_a_run_keeps_its_results_plots_and_bundle(place: Workplace, run: RunReco
     kept = place.store.download_bundle(f"runs:/{run.id}/results.json", place.folder / "kept-results")
     assert json.loads(kept.read_text()) == results
     assert list(results["systems"]) == SYSTEMS
-    assert {rate["group"]: rate["num_records"] for rate in results["aside"]} == {"ambiguous": 2, STREAM_ONLY: 3}
+    generated = [r for r in generate(num_requests=GENERATED, seed=3) if not r.is_decided]
+    undecided = Counter(STREAM_ONLY if r.is_extraction else "ambiguous" for r in (*UNDECIDED, *generated))
+    assert {rate["group"]: rate["num_records"] for rate in results["aside"]} == undecided
     assert all(len(folds) == 2 for folds in results["fold_tprs"].values())
     assert run.test_figures["auroc"] == pytest.approx(results["systems"]["stillwatch"]["auroc"]["value"])
     assert {MANIFEST, *REQUIRED} <= {Path(file.path).name for file in client.list_artifacts(run.id, "bundle")}
