@@ -140,6 +140,15 @@ def load_dataset_folder(folder: Path, splits: Sequence[str] | None = None) -> li
     return records
 
 
+def load_any(path: Path) -> list[LabelledRequest]:
+    """The records of a built dataset, or of a labelled file or a folder of them.
+
+    Raises:
+        SourceError, InputError: see `load_dataset_folder` and `read_labelled`.
+    """
+    return load_dataset_folder(path) if (path / MANIFEST).is_file() else read_labelled(path)
+
+
 def _open_draft(folder: Path, recipe: Mapping[str, object]) -> Path:
     """The draft folder, with the shards of an earlier try at the same recipe or empty."""
     draft = folder.parent / f".{folder.name}.draft"

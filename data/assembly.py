@@ -42,6 +42,7 @@ class Assembly:
         varied: how many variants the transforms added.
         before: the shortcut audit before the balance.
         after: the same over all that is kept, variants included.
+        across: near-duplicate pairs found with their records in different splits; the check of the fold allows none.
     """
 
     records: Mapping[str, tuple[LabelledRequest, ...]]
@@ -52,6 +53,7 @@ class Assembly:
     varied: int
     before: Audit
     after: Audit
+    across: int
 
     @property
     def all_records(self) -> list[LabelledRequest]:
@@ -96,6 +98,7 @@ def assemble(recipe: Recipe, *, on_step: Callable[[str], None] = lambda step: No
         pairs=pairs,
     )
     check_fold(records, fold, pairs=pairs)
+    sides = {index: name for name in SPLITS for index in fold.sides[name]}
     after = audit_surface(records)
     after.require(recipe.audit_limit)
     return Assembly(
@@ -107,6 +110,7 @@ def assemble(recipe: Recipe, *, on_step: Callable[[str], None] = lambda step: No
         varied=len(variants),
         before=before,
         after=after,
+        across=sum(sides[first] != sides[second] for first, second in pairs),
     )
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillwatch.data.artefact import check_target, write_dataset
-from stillwatch.data.assembly import SPLITS, Assembly, assemble
-from stillwatch.data.bonds import find_pairs
+from stillwatch.data.assembly import Assembly, assemble
 from stillwatch.data.datasheet import write_pages
 from stillwatch.data.generator import GENERATOR_VERSION
 from stillwatch.data.recipe import Recipe
@@ -63,11 +62,5 @@ def describe_assembly(assembly: Assembly) -> dict[str, Any]:
         "varied": assembly.varied,
         "audit_before": assembly.before.as_json(),
         "audit_after": assembly.after.as_json(),
-        "near_duplicates_across_splits": _count_across(assembly),
+        "near_duplicates_across_splits": assembly.across,
     }
-
-
-def _count_across(assembly: Assembly) -> int:
-    """Near-duplicate pairs whose records stand in different splits; the build has made sure that there are none."""
-    sides = [name for name in SPLITS for _ in assembly.records[name]]
-    return sum(sides[first] != sides[second] for first, second in find_pairs(assembly.all_records))

@@ -13,11 +13,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.data.artefact import load_dataset_folder
+from stillwatch.data.artefact import load_any
 from stillwatch.data.contents import Contents, count_contents
 from stillwatch.data.errors import ConfigError
-from stillwatch.data.reading import read_labelled
-from stillwatch.data.records import LabelledRequest
 from stillwatch.data.streams.commands import fit, shapes, streams
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -67,7 +65,7 @@ def audit(path: Path, limit: float | None, as_json: bool) -> None:
         from stillwatch.data.audit import audit_surface
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
-    found = audit_surface(_load(path))
+    found = audit_surface(load_any(path))
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
@@ -103,7 +101,7 @@ def check(path: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def describe(path: Path, as_json: bool) -> None:
     """Tell what is in a labelled file, a folder of them, or a built dataset."""
-    contents = count_contents(_load(path))
+    contents = count_contents(load_any(path))
     if as_json:
         click.echo(json.dumps(contents.as_json(), ensure_ascii=False, indent=2))
     else:
@@ -112,10 +110,6 @@ def describe(path: Path, as_json: bool) -> None:
 
 for command in (streams, shapes, fit):
     data.add_command(command)
-
-
-def _load(path: Path) -> list[LabelledRequest]:
-    return load_dataset_folder(path) if (path / "manifest.json").is_file() else read_labelled(path)
 
 
 def _not_installed(error: ModuleNotFoundError) -> ConfigError:

@@ -139,15 +139,13 @@ def fit(traces: Path, out: Path) -> None:
 
 
 def _open_pool(path: Path | None, seed: int, rows_per_family: int, hold_out: tuple[str, ...]) -> Pool:
-    from stillwatch.data.artefact import load_dataset_folder
-    from stillwatch.data.reading import read_labelled
+    from stillwatch.data.artefact import load_any
     from stillwatch.data.streams.pool import INJECTED_FAMILIES, Pool
 
     if path is None:
         pool = Pool.from_families(seed=seed, rows_per_family=rows_per_family)
     else:
-        is_dataset = (path / "manifest.json").is_file()
-        given = Pool.from_records(load_dataset_folder(path) if is_dataset else read_labelled(path))
+        given = Pool.from_records(load_any(path))
         pool = given.join(Pool.from_families(INJECTED_FAMILIES, seed=seed, rows_per_family=rows_per_family))
     return pool.hold_out(hold_out)[0] if hold_out else pool
 
