@@ -182,11 +182,12 @@ def _groups(records: Sequence[LabelledRequest]) -> dict[str, list[str | None]]:
         "family": [r.family for r in records],
         "language": [r.lang for r in records],
         "source": [r.source for r in records],
-        "length": [_length_group(r.request.num_characters) for r in records],
+        "length": [name_length(r.request.num_characters) for r in records],
     }
 
 
-def _length_group(num_characters: int) -> str:
+def name_length(num_characters: int) -> str:
+    """The group of the `length` dimension that a record of so many characters stands in."""
     for limit in (300, 1_000, 3_000, 10_000):
         if num_characters < limit:
             return f"below {limit:>6,} characters"
