@@ -2,7 +2,7 @@
 
     manifest.json      what this is, how requests are rendered and cut, SHA-256 of every other file
     tokenizer.json     the encoder's tokenizer
-    model.int8.onnx    windows to logits, for serving
+    model.int8.onnx    windows to logits and embeddings, for serving
     calibration.json   logits to probability and action
     probes.json        a few windows and their logits: does this machine compute what the exporter computed?
     MODEL_CARD.md      for people
@@ -23,6 +23,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.calibration import Calibration
@@ -32,7 +33,7 @@ from stillwatch.model.windows import WindowConfig
 
 M = TypeVar("M", bound=BaseModel)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 ONNX_MODEL = "model.int8.onnx"
@@ -62,6 +63,10 @@ class Manifest(BaseModel):
     overlap_tokens: int = Field(ge=0)
     pad_id: int = Field(ge=0)
     techniques: tuple[str, ...]
+    attributes: tuple[str, ...]
+    """Names of the attribute outputs in their order; empty where none were trained."""
+    embedding_width: int = Field(gt=0)
+    """Numbers in a request's embedding."""
     encoder: str
     trained: dict[str, str] = Field(default_factory=dict)
     """Where it came from: configuration name, dataset digest, git commit, seed, library versions."""
@@ -151,6 +156,10 @@ def load_bundle(folder: Path) -> Bundle:
         )
     if manifest.techniques != tuple(TECHNIQUES):
         raise BundleError(f"{MANIFEST}: techniques are not those of this release; train it again with this release")
+    if not ATTRIBUTES.keys() >= set(manifest.attributes) or len(set(manifest.attributes)) < len(manifest.attributes):
+        raise BundleError(
+            f"{MANIFEST}: attributes are not some of this release's, each once; train it again with this release"
+        )
     _check_files(folder, manifest)
     calibration = _parse(Calibration, _read(folder, CALIBRATION), CALIBRATION)
     try:

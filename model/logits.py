@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from stillwatch.model.pooling import FloatArray, pool_windows
-from stillwatch.model.runtimes import IntArray, Runtime
+from stillwatch.model.runtimes import IntArray, Runtime, WindowOutputs
 from stillwatch.model.windows import Windows
 
 
@@ -20,11 +20,15 @@ class RequestLogits:
     Attributes:
         extraction: the extraction logit.
         techniques: technique logits, shape (techniques,).
+        attributes: attribute logits, shape (attributes,); empty where none were trained.
+        embedding: the encoder's view of the request, shape (width,).
         top_window: index of the window with the highest extraction logit.
     """
 
     extraction: float
     techniques: FloatArray
+    attributes: FloatArray
+    embedding: FloatArray
     top_window: int
 
 
@@ -45,24 +49,26 @@ def compute_logits(
     """
     owners = np.repeat(np.arange(len(requests)), [len(r.ids) for r in requests])
     windows = [ids for request in requests for ids in request.ids]
-    extraction = np.empty(len(windows), np.float32)
-    techniques: FloatArray | None = None
+    if not windows:
+        return []
     order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    found: list[WindowOutputs] = []
     for start in range(0, len(order), runtime.max_batch):
         batch = order[start : start + runtime.max_batch]
-        scores, technique_scores = runtime.run(*_pad([windows[i] for i in batch], pad_id))
-        if techniques is None:
-            techniques = np.empty((len(windows), technique_scores.shape[1]), np.float32)
-        extraction[batch], techniques[batch] = scores, technique_scores
+        found.append(runtime.run(*_pad([windows[i] for i in batch], pad_id)))
         if on_progress is not None:
             on_progress(len(batch))
-    if techniques is None:
-        return []
-    results = []
+    place = np.argsort(order)
+    extraction = np.concatenate([each.extraction for each in found])[place]
+    others = np.concatenate([np.hstack((each.techniques, each.attributes, each.embedding)) for each in found])[place]
+    ends = np.cumsum([found[0].techniques.shape[1], found[0].attributes.shape[1]])
     bounds = np.searchsorted(owners, np.arange(len(requests) + 1))
+    results = []
     for first, last in pairwise(bounds):
-        logit, technique_logits = pool_windows(extraction[first:last], techniques[first:last])
-        results.append(RequestLogits(logit, technique_logits, int(extraction[first:last].argmax())))
+        logit, pooled = pool_windows(extraction[first:last], others[first:last])
+        techniques, attributes, embedding = np.split(pooled, ends)
+        top_window = int(extraction[first:last].argmax())
+        results.append(RequestLogits(logit, techniques, attributes, embedding, top_window))
     return results
 
 

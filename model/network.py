@@ -6,9 +6,10 @@ loaded with `save_pretrained` and `from_pretrained` as safetensors. No code here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,14 +37,20 @@ class RequestClassifierConfig(PretrainedConfig):
         head_dropout: float = 0.1,
         technique_weight: float = 0.3,
         attribute_weight: float = 0.0,
+        attributes: Sequence[str] | None = None,
         label_smoothing: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        """Take the encoder's configuration as a plain dictionary, so that it is saved inside ours."""
+        """Take the encoder's configuration as a plain dictionary, so that it is saved inside ours.
+
+        `attributes` names the outputs of the attribute head; left out, it is every attribute where `attribute_weight`
+        is above 0, and none where it is not.
+        """
         self.encoder = encoder or {}
         self.head_dropout = head_dropout
         self.technique_weight = technique_weight
         self.attribute_weight = attribute_weight
+        self.attributes = list((ATTRIBUTES if attribute_weight else ()) if attributes is None else attributes)
         self.label_smoothing = label_smoothing
         super().__init__(**kwargs)
 
@@ -54,6 +61,15 @@ class RequestScores(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+
+
+class WindowTensors(NamedTuple):
+    """What the network says of windows; see `model/runtimes.py`, `WindowOutputs`."""
+
+    extraction: Tensor
+    techniques: Tensor
+    attributes: Tensor
+    embedding: Tensor
 
 
 class RequestClassifier(PreTrainedModel):
@@ -75,7 +91,7 @@ class RequestClassifier(PreTrainedModel):
         self.dropout = nn.Dropout(config.head_dropout)
         self.extraction_head = nn.Linear(width, 1)
         self.technique_head = nn.Linear(width, len(TECHNIQUES))
-        self.attribute_head = nn.Linear(width, len(ATTRIBUTES)) if config.attribute_weight else None
+        self.attribute_head = nn.Linear(width, len(config.attributes)) if config.attributes else None
         self.post_init()
 
     @classmethod
@@ -105,18 +121,23 @@ class RequestClassifier(PreTrainedModel):
         classifier.encoder.load_state_dict(encoder.state_dict())
         return classifier
 
-    def forward_windows(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_windows(self, input_ids: Tensor, attention_mask: Tensor) -> WindowTensors:
         """Score windows.
 
         Args:
             input_ids: token ids, shape (windows, tokens).
             attention_mask: 1 for tokens, 0 for padding, same shape.
-
-        Returns:
-            Extraction logits of shape (windows,) and technique logits of shape (windows, techniques).
         """
-        pooled = self.dropout(self.embed_windows(input_ids, attention_mask))
-        return self.extraction_head(pooled).squeeze(-1), self.technique_head(pooled)
+        embedding = self.embed_windows(input_ids, attention_mask)
+        return self._read_heads(embedding)
+
+    def _read_heads(self, embedding: Tensor) -> WindowTensors:
+        hidden = self.dropout(embedding)
+        # Without the head an output without columns: every graph has the same four outputs.
+        attributes = embedding[:, :0] if self.attribute_head is None else self.attribute_head(hidden)
+        return WindowTensors(
+            self.extraction_head(hidden).squeeze(-1), self.technique_head(hidden), attributes, embedding
+        )
 
     def embed_windows(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The encoder's output averaged over a window's tokens, shape (windows, width)."""
@@ -143,12 +164,9 @@ class RequestClassifier(PreTrainedModel):
                 (requests, attributes).
         """
         present = attention_mask.any(-1)
-        hidden = self.dropout(self.embed_windows(input_ids[present], attention_mask[present]))
-        extraction = self.extraction_head(hidden).squeeze(-1).float()
-        others = [self.technique_head(hidden).float()]
-        if self.attribute_head is not None:
-            others.append(self.attribute_head(hidden).float())
-        pooled = pool_windows(extraction, torch.cat(others, dim=1), present)
+        windows = self.forward_windows(input_ids[present], attention_mask[present])
+        others = torch.cat([windows.techniques, windows.attributes], dim=1).float()
+        pooled = pool_windows(windows.extraction.float(), others, present)
         logits = pooled[:, : 1 + len(TECHNIQUES)]
         loss = None if labels is None else self._loss(logits, labels, techniques)
         if loss is not None and attributes is not None and self.attribute_head is not None:
@@ -194,7 +212,7 @@ def pool_windows(extraction: Tensor, others: Tensor, present: Tensor) -> Tensor:
 
     Args:
         extraction: logits of the windows that are there, shape (windows,).
-        others: logits of the other heads, shape (windows, outputs).
+        others: outputs beside them, shape (windows, outputs).
         present: which windows are there, shape (requests, windows).
 
     Returns:

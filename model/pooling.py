@@ -18,18 +18,18 @@ SHARPNESS = 4.0
 """0 would be the mean over windows, infinity their maximum. Part of what a bundle was trained with."""
 
 
-def pool_windows(extraction: FloatArray, techniques: FloatArray) -> tuple[float, FloatArray]:
+def pool_windows(extraction: FloatArray, others: FloatArray) -> tuple[float, FloatArray]:
     """Pool one request's windows.
 
     Args:
         extraction: extraction logits, shape (windows,).
-        techniques: technique logits, shape (windows, techniques).
+        others: outputs beside them, such as technique logits, shape (windows, outputs).
 
     Returns:
-        The request's extraction logit, and its technique logits of shape (techniques,).
+        The request's extraction logit, and its other outputs, shape (outputs,).
     """
     weights = softmax(SHARPNESS * extraction)
-    return float(weights @ extraction), weights @ techniques
+    return float(weights @ extraction), weights @ others
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,6 +29,27 @@ _UNREADABLE = (  # onnxruntime's errors have no parent of their own
 )
 
 
+OUTPUTS = ("extraction", "techniques", "attributes", "embedding")
+"""The outputs of an exported graph, by name; fields of `WindowOutputs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutputs:
+    """What the network says of windows.
+
+    Attributes:
+        extraction: extraction logits, shape (windows,).
+        techniques: technique logits, shape (windows, techniques).
+        attributes: attribute logits, shape (windows, attributes); no columns where none were trained.
+        embedding: the encoder's output averaged over the tokens of each window, shape (windows, width).
+    """
+
+    extraction: FloatArray
+    techniques: FloatArray
+    attributes: FloatArray
+    embedding: FloatArray
+
+
 class Runtime(Protocol):
     """Scores windows of tokens. Implementations are thread-safe and keep no state between calls."""
 
@@ -46,15 +68,12 @@ class Runtime(Protocol):
         """How many windows one call should hold."""
         ...
 
-    def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> WindowOutputs:
         """Score windows.
 
         Args:
             input_ids: token ids, shape (windows, tokens).
             attention_mask: 1 for tokens and 0 for padding, same shape.
-
-        Returns:
-            Extraction logits of shape (windows,) and technique logits of shape (windows, techniques).
         """
         ...
 
@@ -74,7 +93,7 @@ class OnnxRuntime:
             num_threads: threads inside one call.
 
         Raises:
-            BundleError: onnxruntime cannot read the file.
+            BundleError: onnxruntime cannot read the file, or it lacks one of `OUTPUTS`.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
@@ -86,13 +105,13 @@ class OnnxRuntime:
             )
         except _UNREADABLE as error:
             raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
+        if missing := set(OUTPUTS) - {output.name for output in self._session.get_outputs()}:
+            raise BundleError(f"{path.name}: no output {min(missing)}; build the bundle again with this release")
         self.precision: Precision = "int8" if "int8" in path.name else "fp32"
         self.name = f"onnxruntime-{self.precision}"
         self.max_batch = 1
 
-    def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> WindowOutputs:
         """Score windows; see `Runtime.run`."""
-        extraction, techniques = self._session.run(
-            ["extraction", "techniques"], {"input_ids": input_ids, "attention_mask": attention_mask}
-        )
-        return np.asarray(extraction, np.float32), np.asarray(techniques, np.float32)
+        found = self._session.run(OUTPUTS, {"input_ids": input_ids, "attention_mask": attention_mask})
+        return WindowOutputs(*(np.asarray(output, np.float32) for output in found))

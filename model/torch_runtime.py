@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from stillwatch.model.network import RequestClassifier
-from stillwatch.model.pooling import FloatArray
-from stillwatch.model.runtimes import IntArray, Precision
+from stillwatch.model.runtimes import IntArray, Precision, WindowOutputs
 
 
 class TorchRuntime:
@@ -28,14 +27,11 @@ class TorchRuntime:
         """Read a folder written by `save_pretrained`."""
         return cls(RequestClassifier.from_pretrained(folder, use_safetensors=True))
 
-    def run(self, input_ids: IntArray, attention_mask: IntArray) -> tuple[FloatArray, FloatArray]:
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> WindowOutputs:
         """Score windows; see `Runtime.run`."""
         device = self._model.device
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            extraction, techniques = self._model.forward_windows(
+            found = self._model.forward_windows(
                 torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
             )
-        return (
-            np.asarray(extraction.float().cpu().numpy(), np.float32),
-            np.asarray(techniques.float().cpu().numpy(), np.float32),
-        )
+        return WindowOutputs(*(np.asarray(output.float().cpu().numpy(), np.float32) for output in found))

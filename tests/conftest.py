@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "reasoning")
 
+TINY_ATTRIBUTES = ("asks_reasoning_trace", "batch")
+
 TINY_CALIBRATION = Calibration(
     slope=4.0,
     intercept=0.0,
@@ -77,6 +79,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         overlap_tokens=8,
         pad_id=0,
         techniques=tuple(TECHNIQUES),
+        attributes=TINY_ATTRIBUTES,
+        embedding_width=3,
         encoder="six words",
         files={},
     )
@@ -200,7 +204,11 @@ def _save_tokenizer(folder: Path, **special: str) -> list[str]:
 
 def _share_of_token(token: int) -> onnx.ModelProto:
     shape = ["windows", "tokens"]
-    weights = [4.0, *[0.0] * (len(TECHNIQUES) - 1)]
+    weights: dict[str, list[float]] = {
+        "techniques": [4.0, *[0.0] * (len(TECHNIQUES) - 1)],
+        "attributes": [6.0, 2.0],
+        "embedding": [1.0, 0.0, -1.0],
+    }
     nodes = [
         helper.make_node("Equal", ["input_ids", "token"], ["equal"]),
         helper.make_node("Cast", ["equal"], ["ones"], to=TensorProto.FLOAT),
@@ -210,7 +218,7 @@ def _share_of_token(token: int) -> onnx.ModelProto:
         helper.make_node("Div", ["hits", "length"], ["share"]),
         helper.make_node("Sub", ["share", "half"], ["extraction"]),
         helper.make_node("Unsqueeze", ["share", "axis"], ["column"]),
-        helper.make_node("MatMul", ["column", "weights"], ["techniques"]),
+        *(helper.make_node("MatMul", ["column", f"{name}.weights"], [name]) for name in weights),
     ]
     graph = helper.make_graph(
         nodes,
@@ -221,13 +229,19 @@ def _share_of_token(token: int) -> onnx.ModelProto:
         ],
         [
             helper.make_tensor_value_info("extraction", TensorProto.FLOAT, shape[:1]),
-            helper.make_tensor_value_info("techniques", TensorProto.FLOAT, [shape[0], len(TECHNIQUES)]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [shape[0], len(row)])
+                for name, row in weights.items()
+            ),
         ],
         [
             helper.make_tensor("token", TensorProto.INT64, [], [token]),
             helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
             helper.make_tensor("half", TensorProto.FLOAT, [], [0.5]),
-            helper.make_tensor("weights", TensorProto.FLOAT, [1, len(TECHNIQUES)], weights),
+            *(
+                helper.make_tensor(f"{name}.weights", TensorProto.FLOAT, [1, len(row)], row)
+                for name, row in weights.items()
+            ),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

@@ -72,6 +72,8 @@ def build_bundle(
             overlap_tokens=model.overlap_tokens,
             pad_id=fitted.pad_id,
             techniques=tuple(TECHNIQUES),
+            attributes=tuple(fitted.model.config.attributes),
+            embedding_width=fitted.model.extraction_head.in_features,
             encoder=model.encoder,
             trained=trained,
             files={},

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from stillwatch.data.errors import ExportError
 from stillwatch.model.bundle import Probe
 from stillwatch.model.network import RequestClassifier
-from stillwatch.model.runtimes import OnnxRuntime
+from stillwatch.model.runtimes import OUTPUTS, OnnxRuntime, Runtime
 from stillwatch.model.torch_runtime import TorchRuntime
 
 OPSET = 18
@@ -51,14 +51,14 @@ class Parity:
 
 
 class _Windows(nn.Module):
-    """The exported signature: ids and mask in, two named logits out."""
+    """The exported signature: ids and mask in, the tensors that `OUTPUTS` names out."""
 
     def __init__(self, model: RequestClassifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.forward_windows(input_ids, attention_mask)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model.forward_windows(input_ids, attention_mask))
 
 
 def export_int8(model: RequestClassifier, path: Path, windows: Sequence[Window]) -> Parity:
@@ -125,9 +125,9 @@ def make_probes(model: RequestClassifier, path: Path, *, lengths: Sequence[int] 
     return tuple(Probe(ids=w, int8=_score(exported, w), fp32=_score(network, w)) for w in windows)
 
 
-def _score(runtime: OnnxRuntime | TorchRuntime, window: Window) -> float:
+def _score(runtime: Runtime, window: Window) -> float:
     ids = np.array([window], np.int64)
-    return float(runtime.run(ids, np.ones_like(ids))[0][0])
+    return float(runtime.run(ids, np.ones_like(ids)).extraction[0])
 
 
 def _export(model: RequestClassifier, path: Path, window: Window) -> None:
@@ -139,7 +139,7 @@ def _export(model: RequestClassifier, path: Path, window: Window) -> None:
         (ids, torch.ones_like(ids)),
         str(path),
         input_names=["input_ids", "attention_mask"],
-        output_names=["extraction", "techniques"],
+        output_names=[f"output.{name}" for name in OUTPUTS],
         dynamic_shapes={"input_ids": dims, "attention_mask": dims},
         opset_version=OPSET,
         dynamo=True,
@@ -148,9 +148,20 @@ def _export(model: RequestClassifier, path: Path, window: Window) -> None:
     )
     exported = onnx.load(str(path))
     del exported.graph.value_info[:]  # the exporter's inner shapes contradict those that the quantiser infers
+    name_outputs(exported)
     strip_metadata(exported)
     onnx.checker.check_model(exported)
     onnx.save(exported, str(path))
+
+
+def name_outputs(exported: onnx.ModelProto) -> None:
+    """Take `output.` off the outputs' names; values inside the graph, named by the exporter, make way for them."""
+    names = {f"output.{name}": name for name in OUTPUTS} | {name: f"inner.{name}" for name in OUTPUTS}
+    for node in exported.graph.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(value, value) for value in values]
+    for output in exported.graph.output:
+        output.name = names[output.name]
 
 
 def strip_metadata(exported: onnx.ModelProto) -> None:

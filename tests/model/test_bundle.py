@@ -80,20 +80,27 @@ def test_a_linked_folder_is_refused_and_what_tools_hide_is_passed_over(copied: P
 
 @pytest.mark.parametrize("field", ["format_version", "rendering_version"])
 def test_another_version_is_refused_and_told(copied: Path, field: str) -> None:
-    edit_manifest(copied, **{field: 2})
-    with pytest.raises(BundleError, match=f"{field} 2 is not 1"):
+    edit_manifest(copied, **{field: 99})
+    with pytest.raises(BundleError, match=rf"{field} 99 is not \d"):
         load_bundle(copied)
 
 
 def test_a_later_format_is_named_even_when_its_fields_are_unknown(copied: Path) -> None:
-    edit_manifest(copied, format_version=2, streams={"max_requests": 64})
-    with pytest.raises(BundleError, match="format_version 2 is not 1"):
+    edit_manifest(copied, format_version=99, streams={"max_requests": 64})
+    with pytest.raises(BundleError, match=r"format_version 99 is not \d"):
         load_bundle(copied)
 
 
 def test_other_techniques_are_refused(copied: Path) -> None:
     edit_manifest(copied, techniques=["reasoning_elicitation"])
     with pytest.raises(BundleError, match="techniques"):
+        load_bundle(copied)
+
+
+@pytest.mark.parametrize("attributes", [["asks_nothing_known"], ["batch", "batch"]])
+def test_unknown_or_repeated_attributes_are_refused(copied: Path, attributes: list[str]) -> None:
+    edit_manifest(copied, attributes=attributes)
+    with pytest.raises(BundleError, match="attributes"):
         load_bundle(copied)
 
 

@@ -45,7 +45,8 @@ def test_a_requests_score_depends_on_no_other_request_and_no_order(runtime: Runt
     order = Random(1).sample(range(40), 40)
     shuffled = compute_logits(runtime, [requests[i] for i in order], pad_id=0)
     assert_allclose(extraction(shuffled), [alone[i].extraction for i in order], atol=1e-4)
-    assert_allclose([each.techniques for each in together], [each.techniques for each in alone], atol=1e-4)
+    for name in ("techniques", "attributes", "embedding"):
+        assert_allclose([getattr(each, name) for each in together], [getattr(each, name) for each in alone], atol=1e-4)
 
 
 def test_onnxruntime_gives_every_bit_the_same_alone_and_in_company(tiny_bundle: Bundle) -> None:
@@ -55,6 +56,8 @@ def test_onnxruntime_gives_every_bit_the_same_alone_and_in_company(tiny_bundle: 
         [alone] = compute_logits(runtime, [request], pad_id=0)
         assert alone.extraction == expected.extraction
         assert np.array_equal(alone.techniques, expected.techniques)
+        assert np.array_equal(alone.attributes, expected.attributes)
+        assert np.array_equal(alone.embedding, expected.embedding)
 
 
 def test_the_top_window_is_the_one_with_the_highest_logit(runtime: Runtime) -> None:
@@ -71,6 +74,15 @@ def test_one_result_a_request_and_progress_counts_every_window(runtime: Runtime)
     assert all(each.techniques.shape == (len(TECHNIQUES),) for each in results)
     assert sum(done) == sum(len(request.ids) for request in requests)
     assert max(done) <= runtime.max_batch
+
+
+def test_attributes_and_embedding_are_weighted_as_techniques_are(tiny_bundle: Bundle) -> None:
+    runtime, [request] = OnnxRuntime(tiny_bundle.onnx_model), draw_requests(1, seed=9)
+    [logits] = compute_logits(runtime, [request], pad_id=0)
+    share = logits.techniques[0] / 4
+    assert len(request.ids) > 1
+    assert_allclose(logits.attributes, [6 * share, 2 * share], atol=1e-5)
+    assert_allclose(logits.embedding, [share, 0, -share], atol=1e-5)
 
 
 def test_no_requests_give_no_results(runtime: Runtime) -> None:

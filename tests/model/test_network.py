@@ -128,10 +128,22 @@ def test_label_smoothing_pulls_the_target_towards_even_odds(network: RequestClas
 
 def test_logits_are_extraction_first_then_the_techniques(network: RequestClassifier) -> None:
     logits = network(IDS[:, :1], MASK[:, :1]).logits
-    extraction, techniques = network.forward_windows(IDS[:, 0], MASK[:, 0])
+    windows = network.forward_windows(IDS[:, 0], MASK[:, 0])
     assert logits.shape == (2, 1 + len(TECHNIQUES))
-    assert torch.allclose(logits[:, 0], extraction, atol=1e-6)
-    assert torch.allclose(logits[:, 1:], techniques, atol=1e-6)
+    assert torch.allclose(logits[:, 0], windows.extraction, atol=1e-6)
+    assert torch.allclose(logits[:, 1:], windows.techniques, atol=1e-6)
+
+
+@pytest.mark.parametrize(("weight", "num_attributes"), [(0.0, 0), (0.5, len(ATTRIBUTES))])
+def test_attributes_have_outputs_only_where_they_are_trained(
+    weight: float, num_attributes: int, bert_folder: Path, tmp_path: Path
+) -> None:
+    RequestClassifier.from_encoder(bert_folder, attribute_weight=weight).save_pretrained(tmp_path)
+    network = RequestClassifier.from_pretrained(tmp_path).eval()
+    assert network.config.attributes == list(ATTRIBUTES)[:num_attributes]
+    windows = network.forward_windows(IDS[:, 0], MASK[:, 0])
+    assert windows.attributes.shape == (2, num_attributes)
+    assert torch.allclose(windows.embedding, network.embed_windows(IDS[:, 0], MASK[:, 0]))
 
 
 def test_a_folder_without_an_encoder_is_refused(tmp_path: Path) -> None:

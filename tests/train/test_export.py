@@ -5,13 +5,17 @@ import re
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from tokenizers import Tokenizer
 
 from stillwatch.data.errors import ExportError
 from stillwatch.model.bundle import ONNX_MODEL, TORCH_FOLDER, Bundle
 from stillwatch.model.network import RequestClassifier
+from stillwatch.model.runtimes import OUTPUTS, OnnxRuntime
+from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.model.windows import WindowConfig, Windower
 from stillwatch.train.bundling import build_bundle
 from stillwatch.train.config import ModelConfig
@@ -47,6 +51,24 @@ def test_an_encoder_of_another_family_is_exported_alike(roberta_folder: Path, tm
         network.extraction_head.weight.mul_(20)
     parity = export_int8(network, tmp_path / ONNX_MODEL, draw_windows(40))
     assert parity.rank_correlation >= MIN_RANK_CORRELATION
+
+
+@pytest.mark.parametrize("attribute_weight", [0.0, 0.5])
+def test_every_output_of_an_export_agrees_with_the_network(
+    bert_folder: Path, tmp_path: Path, attribute_weight: float
+) -> None:
+    torch.manual_seed(7)
+    network = RequestClassifier.from_encoder(bert_folder, attribute_weight=attribute_weight).eval()
+    with torch.no_grad():
+        network.extraction_head.weight.mul_(20)
+    windows = draw_windows(40)
+    export_int8(network, tmp_path / ONNX_MODEL, windows)
+    runtimes = TorchRuntime(network), OnnxRuntime(tmp_path / ONNX_MODEL)
+    for window in windows:
+        ids = np.array([window], np.int64)
+        expected, found = (runtime.run(ids, np.ones_like(ids)) for runtime in runtimes)
+        for name in OUTPUTS:
+            assert_allclose(getattr(found, name), getattr(expected, name), atol=0.5, err_msg=name)
 
 
 def test_an_export_of_broken_weights_is_refused_and_leaves_nothing(
