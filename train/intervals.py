@@ -87,6 +87,23 @@ def rate_interval(value: float, replicates: NDArray[np.float64], *, num_families
     return percentile_interval(value, replicates)
 
 
+def number_families(
+    labels: NDArray[np.float64] | NDArray[np.int64], families: NDArray[np.str_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Families as `iter_resamples` takes them; a name under both labels counts twice.
+
+    Args:
+        labels: 0 for benign, 1 for extraction, shape `(num_records,)`.
+        families: the family of each record, the same shape.
+
+    Returns:
+        A number for each record's family, shape `(num_records,)`, and whether it is of extraction, `(num_families,)`.
+    """
+    _, named = np.unique(families, return_inverse=True)
+    keys, units = np.unique(2 * named + labels.astype(np.int64), return_inverse=True)
+    return units, keys % 2 == 1
+
+
 def iter_resamples(
     families: NDArray[np.int64], strata: NDArray[np.bool_], *, seed: int, num_replicates: int
 ) -> Iterator[NDArray[np.float64]]:

@@ -17,6 +17,7 @@ from stillwatch.train.intervals import (
     NUM_REPLICATES,
     Interval,
     iter_resamples,
+    number_families,
     percentile_interval,
     rate_interval,
 )
@@ -135,7 +136,7 @@ def summarise(
     ranking = Ranking(labels, scores)
     curve = ranking.curve_of_both()
     thresholds = [ranking.threshold(curve, fpr) for fpr in fprs]
-    units, is_extraction = _number_families(ranking.labels, _in_order(families, ranking, "families"))
+    units, is_extraction = number_families(ranking.labels, _in_order(families, ranking, "families"))
     share = ranking.labels / np.bincount(units)[units] / is_extraction.sum()
     values = _figures(ranking, ranking.unit, share, fprs)
     resamples = iter_resamples(units, is_extraction, seed=seed, num_replicates=num_replicates)
@@ -209,7 +210,7 @@ def by_slice(
             rows = (group_names == group) & (ranking.labels == label)
             if not rows.any():
                 continue
-            units, strata = _number_families(ranking.labels[rows], family_names[rows])
+            units, strata = number_families(ranking.labels[rows], family_names[rows])
             hits, num_records = flags[rows].astype(np.float64), int(rows.sum())
             num_resamples = num_replicates if len(strata) > 1 else 0  # one family cannot be resampled
             resamples = iter_resamples(units, strata, seed=seed, num_replicates=num_resamples)
@@ -260,12 +261,3 @@ def _in_order(names: Sequence[str], ranking: Ranking, field: str) -> NDArray[np.
     if len(names) != len(ranking.order):
         raise InputError(field, f"{len(names)} for {len(ranking.order)} records", "give one to each record")
     return np.asarray(names, dtype=np.str_)[ranking.order]
-
-
-def _number_families(
-    labels: NDArray[np.float64], families: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """A number for each record's family, and which are extraction; a name under both labels counts twice."""
-    _, named = np.unique(families, return_inverse=True)
-    keys, units = np.unique(2 * named + labels.astype(np.int64), return_inverse=True)
-    return units, keys % 2 == 1

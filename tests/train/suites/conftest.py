@@ -1,6 +1,9 @@
-"""A small evaluation of two systems on twenty-four records, for the tests of this folder."""
+"""A small evaluation of two systems on twenty-four records, and larger ones of one, for the tests of this folder."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,3 +127,40 @@ def evaluation() -> Evaluation:
         records=records,
         provenance={"python": "3.11", "version.stillwatch": "0.1.0"},
     )
+
+
+@pytest.fixture(scope="session")
+def draw_evaluation(evaluation: Evaluation) -> Callable[..., Evaluation]:
+    """Evaluations of 1,203 rows of 40 families, 4 benign sources and 2 languages; `lead` is how much the system adds
+    to extraction, `seed` the noise it sees. Three rows are ambiguous."""
+    rng = np.random.default_rng(3)
+    families = np.append(np.arange(40), rng.integers(0, 40, 1160))
+    labels = families % 2 == 0
+    shared = rng.normal(size=40)[families] + rng.normal(size=1200) + 2 * labels
+
+    def draw(name: str = "system", *, lead: float = 0.0, seed: int = 0) -> Evaluation:
+        scores = shared + lead * labels + 0.2 * np.random.default_rng(seed).normal(size=1200)
+        rows = [
+            ScoredRecord(
+                id=f"row-{number}",
+                source=f"source-{family % 8}",
+                family=f"family-{family}",
+                label="extraction" if label else "benign",
+                technique=TECHNIQUES[family // 2 % 2] if label else None,
+                visibility="request" if label else None,
+                language=("en", "de")[family // 4 % 2],
+                num_characters=100,
+                fold=0,
+                scores=(float(score),),
+            )
+            for number, (family, label, score) in enumerate(zip(families.tolist(), labels, scores, strict=True))
+        ]
+        aside = [replace(row, id=f"aside-{row.id}", label="ambiguous", technique=None) for row in rows[:3]]
+        return replace(
+            evaluation,
+            data=replace(evaluation.data, digest="e" * 64),
+            systems=(replace(evaluation.first, name=name),),
+            records=(*rows, *aside),
+        )
+
+    return draw
