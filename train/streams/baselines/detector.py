@@ -1,21 +1,24 @@
 """What every detector of streams answers to, so that ours and the published ones are measured by the same code.
 
 A detector gives a statistic after each request, higher for extraction, on a scale of its own; what is too high is
-decided elsewhere (`conformal.py`) for all of them alike. It reads embeddings, logits, features and times; the truth
+decided elsewhere (`conformal.py`), alike for all of them. It reads embeddings, logits, features and times; the truth
 in a stream is for `fit` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from stillwatch.data.errors import InputError
 from stillwatch.train.streams.arrays import Floats, StreamArrays
 
 NOT_YET = -np.inf
 """The statistic before a detector has seen enough: below every threshold."""
+
+T = TypeVar("T")
 
 
 class StreamDetector(Protocol):
@@ -40,4 +43,38 @@ class StreamDetector(Protocol):
         """The statistic after each request from the requests up to it alone, shape `(requests,)`.
 
         `-inf` before enough is seen; never nan.
+
+        Raises:
+            InputError: when the detector was not fitted.
         """
+
+
+def require_fitted(fitted: T | None, name: str) -> T:
+    """What `fit` left behind.
+
+    Args:
+        fitted: the detector's learnt state, None before `fit`.
+        name: the detector's name.
+
+    Raises:
+        InputError: when it is None.
+    """
+    if fitted is None:
+        raise InputError(name, "a detector that was not fitted", "call fit with honest accounts first")
+    return fitted
+
+
+def require_requests(streams: Sequence[StreamArrays], num_wanted: int, what: str) -> None:
+    """Refuse to fit on too little.
+
+    Args:
+        streams: the accounts to fit on.
+        num_wanted: the fewest requests that will do.
+        what: what they are for, named in the error.
+
+    Raises:
+        InputError: when they hold fewer requests between them.
+    """
+    num_found = sum(len(stream) for stream in streams)
+    if num_found < num_wanted:
+        raise InputError(what, f"{num_found} requests of {len(streams)} accounts", f"give at least {num_wanted}")
