@@ -6,13 +6,13 @@ queries use them (arXiv 2606.05725): the length of an embedding says little abou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.train.streams.arrays import Floats, StreamArrays
+from stillwatch.train.streams.arrays import Floats
 
 ROWS_AT_ONCE = 256
 """Requests of a block: its distances to 1,000 earlier requests fill 1 MiB."""
@@ -89,20 +89,3 @@ def sum_windows(values: Floats, window: int) -> Floats:
     sums = np.concatenate([np.zeros_like(values[:1], dtype=np.float64), np.cumsum(values, axis=0, dtype=np.float64)])
     windows: Floats = sums[window:] - sums[:-window]
     return windows
-
-
-def draw_embeddings(streams: Sequence[StreamArrays], num_requests: int, seed: int) -> Rows:
-    """Embeddings of requests drawn without replacement, every account as likely as any other, scaled to length 1.
-
-    Args:
-        streams: the accounts.
-        num_requests: how many to draw; all of them when there are no more.
-        seed: the same seed draws the same requests.
-    """
-    lengths = np.array([len(stream) for stream in streams])
-    pace = np.repeat(np.maximum(lengths, 1), lengths)  # a request of a long account waits longer for its turn
-    turns = np.random.default_rng(seed).exponential(size=pace.size) * pace  # Efraimidis and Spirakis, 2006
-    drawn = np.sort(np.argsort(turns)[:num_requests])
-    owners = np.repeat(np.arange(len(streams)), lengths)[drawn]
-    places = drawn - (np.cumsum(lengths) - lengths)[owners]
-    return scale_rows(np.stack([streams[owner].embeddings[place] for owner, place in zip(owners, places, strict=True)]))

@@ -17,7 +17,8 @@ from sklearn.covariance import LedoitWolf
 
 from stillwatch.train.streams.arrays import Floats, StreamArrays
 from stillwatch.train.streams.baselines.detector import NOT_YET, require_fitted, require_requests
-from stillwatch.train.streams.baselines.distances import draw_embeddings, scale_rows, sum_windows
+from stillwatch.train.streams.baselines.distances import scale_rows, sum_windows
+from stillwatch.train.streams.baselines.drawing import draw_embeddings
 
 _FEWEST = 50
 

@@ -20,12 +20,12 @@ from stillwatch.train.streams.arrays import Floats, StreamArrays
 from stillwatch.train.streams.baselines.detector import NOT_YET, require_fitted, require_requests
 from stillwatch.train.streams.baselines.distances import (
     Rows,
-    draw_embeddings,
     iter_blocks,
     scale_rows,
     square_distances,
     sum_windows,
 )
+from stillwatch.train.streams.baselines.drawing import draw_embeddings
 
 PUBLISHED_WINDOW = 1_500
 _FEWEST = 50

@@ -22,7 +22,8 @@ from sklearn.cluster import KMeans
 
 from stillwatch.train.streams.arrays import Floats, StreamArrays
 from stillwatch.train.streams.baselines.detector import NOT_YET, require_fitted, require_requests
-from stillwatch.train.streams.baselines.distances import Rows, draw_embeddings, iter_blocks, scale_rows
+from stillwatch.train.streams.baselines.distances import Rows, iter_blocks, scale_rows
+from stillwatch.train.streams.baselines.drawing import draw_embeddings
 
 _TEST_EVERY = 10
 _MOST_TESTED = 5_000
