@@ -21,9 +21,9 @@ from stillwatch.model.encoder import resolve_encoder
 from stillwatch.model.network import RequestClassifier
 from stillwatch.model.render import render_text
 from stillwatch.model.windows import WindowConfig, Windower
+from stillwatch.train.classifier import pad_token_id
 from stillwatch.train.config import ModelConfig
 from stillwatch.train.examples import WindowCollator
-from stillwatch.train.fit import pad_token_id
 
 Scores = NDArray[np.float64]
 

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from torch import nn
 from transformers import (
     EarlyStoppingCallback,
-    EvalPrediction,
     PrinterCallback,
     TrainerCallback,
     TrainingArguments,
@@ -30,16 +24,17 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging as transformers_logging
 
 from stillwatch.data.balance import weigh
-from stillwatch.data.errors import EncoderError
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.encoder import resolve_encoder
 from stillwatch.model.network import RequestClassifier
 from stillwatch.model.windows import WindowConfig, Windower
+from stillwatch.train.classifier import build_network, check_window, pad_token_id
 from stillwatch.train.config import FitConfig, ModelConfig
-from stillwatch.train.examples import Examples, FamilySampler, WindowCollator, cut_windows
-from stillwatch.train.metrics import auroc
+from stillwatch.train.examples import Examples, WindowCollator, cut_windows
 from stillwatch.train.progress import FitBar
+from stillwatch.train.sampling import FamilySampler
 from stillwatch.train.trainer import RequestTrainer
+from stillwatch.train.validation import FamilyMetric, draw_evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,7 @@ def fit(
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
     encoder = resolve_encoder(model.encoder, model.revision)
-    network = _build_network(encoder, model)
+    network = build_network(encoder, model)
     tokenizer_file = encoder / "tokenizer.json"
     windower = Windower.load(tokenizer_file, WindowConfig(model.max_tokens, model.overlap_tokens))
     pad_id = pad_token_id(network, tokenizer_file)
@@ -139,7 +134,7 @@ def fit(
         data_collator=WindowCollator(pad_id),
         train_dataset=examples,
         eval_dataset=Examples(held_out, cut_windows(windower, held_out), config.train_windows) if held_out else None,
-        compute_metrics=_HeldOut(held_out),
+        compute_metrics=FamilyMetric(held_out),
         callbacks=[*callbacks, *([EarlyStoppingCallback(config.patience)] if held_out else [])],
         sampler=FamilySampler(
             examples,
@@ -175,79 +170,3 @@ def find_checkpoint(folder: Path) -> str | None:
     """The last whole checkpoint in a folder; one that a kill left half written is passed over."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]  # the state is saved last
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def _build_network(encoder: Path, model: ModelConfig) -> RequestClassifier:
-    network = RequestClassifier.from_encoder(
-        encoder,
-        attention=model.attention,
-        head_dropout=model.head_dropout,
-        technique_weight=model.technique_weight,
-        attribute_weight=model.attribute_weight,
-        label_smoothing=model.label_smoothing,
-    )
-    for module in network.encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = model.encoder_dropout
-    network.freeze_layers(model.freeze_layers)
-    return network
-
-
-def pad_token_id(network: RequestClassifier, tokenizer_file: Path) -> int:
-    """The padding id of the encoder's configuration, or of its tokenizer where that has none."""
-    configured = network.encoder.config.pad_token_id
-    if configured is not None:
-        return int(configured)
-    padding = Tokenizer.from_file(str(tokenizer_file)).padding
-    return int(padding["pad_id"]) if padding else 0
-
-
-def check_window(network: RequestClassifier, max_tokens: int, pad_id: int) -> None:
-    """Read one window of `max_tokens`: encoders say in different ways how long a text may be.
-
-    Raises:
-        EncoderError: that is too long for the encoder.
-    """
-    input_ids = torch.full((1, max_tokens), 1 if pad_id == 0 else 0)
-    try:
-        with torch.inference_mode():
-            network.forward_windows(input_ids, torch.ones_like(input_ids))
-    except (IndexError, RuntimeError) as error:
-        raise EncoderError(
-            f"model.max_tokens: {max_tokens} tokens are more than the encoder can read; lower it"
-        ) from error
-
-
-def draw_evenly(records: Sequence[LabelledRequest], limit: int, seed: int) -> list[LabelledRequest]:
-    """At most `limit` records, dealt family by family in a seeded order, so that no family crowds out another."""
-    if len(records) <= limit:
-        return list(records)
-    rng = np.random.default_rng(seed)
-    families: dict[tuple[bool, str], list[LabelledRequest]] = defaultdict(list)
-    for index in rng.permutation(len(records)):
-        record = records[index]
-        families[record.is_extraction, record.family].append(record)
-    dealt: list[LabelledRequest] = []
-    while len(dealt) < limit:
-        dealt += [rows.pop() for rows in families.values() if rows]
-    return dealt[:limit]
-
-
-class _HeldOut:
-    """Mean over held-out extraction families of the AUROC against all held-out benign records."""
-
-    def __init__(self, records: Sequence[LabelledRequest]) -> None:
-        self._labels: NDArray[np.int64] = np.array([int(r.is_extraction) for r in records])
-        self._families = np.array([r.family for r in records])
-
-    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        scores = np.asarray(prediction.predictions)[:, 0]
-        benign = self._labels == 0
-        extraction = sorted(set(self._families[~benign]))
-        if not extraction or not benign.any():
-            return {"family_auroc": float("nan")}
-        per_family = [
-            auroc(self._labels[chosen], scores[chosen])
-            for chosen in (benign | ((self._families == family) & ~benign) for family in extraction)
-        ]
-        return {"family_auroc": float(np.mean(per_family)), "auroc": auroc(self._labels, scores)}

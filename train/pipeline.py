@@ -29,13 +29,14 @@ from stillwatch.train.callbacks import StepLogger
 from stillwatch.train.card import write_card
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.figures import draw_figures
-from stillwatch.train.fit import Fitted, draw_evenly, fit
+from stillwatch.train.fit import Fitted, fit
 from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
 from stillwatch.train.tracking import Context, Store, Tracker
+from stillwatch.train.validation import draw_evenly
 
 NUM_PARITY_REQUESTS = 64
 """Requests whose first windows the export is compared on."""

@@ -13,7 +13,8 @@ from stillwatch.data.labels import TECHNIQUES, Label, Role, Technique, Visibilit
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.network import NO_TECHNIQUE
 from stillwatch.model.windows import Windows
-from stillwatch.train.examples import Examples, FamilySampler, WindowCollator
+from stillwatch.train.examples import Examples, WindowCollator
+from stillwatch.train.sampling import FamilySampler
 
 
 def record(label: Label, family: str, number: int, technique: Technique | None = None) -> LabelledRequest:

@@ -19,9 +19,11 @@ from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.logits import compute_logits
 from stillwatch.model.network import RequestClassifier
 from stillwatch.model.torch_runtime import TorchRuntime
+from stillwatch.train.classifier import check_window
 from stillwatch.train.config import FitConfig, ModelConfig
-from stillwatch.train.fit import Fitted, check_window, draw_evenly, fit
+from stillwatch.train.fit import Fitted, fit
 from stillwatch.train.metrics import auroc
+from stillwatch.train.validation import draw_evenly
 
 slow = pytest.mark.slow
 
