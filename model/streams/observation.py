@@ -7,13 +7,23 @@ accounts send it. Holds no text.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
+from math import log1p
 
 import numpy as np
 
-from stillwatch.data.records import Request
+from stillwatch.data.errors import BundleError
+from stillwatch.data.labels import Role
+from stillwatch.data.records import Message, Request
 from stillwatch.model.logits import RequestLogits
-from stillwatch.model.pooling import FloatArray
-from stillwatch.model.streams.fingerprint import Fingerprints
+from stillwatch.model.pooling import FloatArray, softmax
+from stillwatch.model.streams.fingerprint import Fingerprints, fingerprint_request
+from stillwatch.model.streams.layout import INDEX, NUM_ATTRIBUTE_SLOTS, NUM_EMBEDDING_SLOTS, WIDTH
+
+_MOST_ATTRIBUTE_LOGIT = 8.0
+_FIRST_TECHNIQUE = INDEX["extraction"] + 1
+_FIRST_ATTRIBUTE = INDEX["attribute_00"]
+_FIRST_EMBEDDING = INDEX["embedding_00"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +45,34 @@ class Projection:
     embedding_offset: FloatArray
     embedding_matrix: FloatArray
 
+    def __post_init__(self) -> None:
+        """Refuse matrices of other shapes.
+
+        Raises:
+            BundleError: naming the field.
+        """
+        for name, columns in (("attribute", NUM_ATTRIBUTE_SLOTS), ("embedding", NUM_EMBEDDING_SLOTS)):
+            offset, matrix = getattr(self, f"{name}_offset"), getattr(self, f"{name}_matrix")
+            if offset.ndim != 1 or matrix.shape != (len(offset), columns):
+                raise BundleError(
+                    f"{name}_matrix: not a row for each number of {name}_offset and {columns} columns; "
+                    "train the stream model again with this release"
+                )
+
     def project(self, logits: RequestLogits) -> tuple[FloatArray, FloatArray]:
-        """Projected attribute logits of shape (NUM_ATTRIBUTE_SLOTS,) and embedding of (NUM_EMBEDDING_SLOTS,)."""
-        raise NotImplementedError
+        """Projected attribute logits of shape (NUM_ATTRIBUTE_SLOTS,) and embedding of (NUM_EMBEDDING_SLOTS,).
+
+        Raises:
+            BundleError: the request model gives other numbers of attributes or another width.
+        """
+        if len(logits.attributes) != len(self.attribute_offset) or len(logits.embedding) != len(self.embedding_offset):
+            raise BundleError(
+                "stream.json: was trained for another request model (attributes or width of the embedding differ); "
+                "train the stream model again on this bundle"
+            )
+        attributes = np.clip(logits.attributes, -_MOST_ATTRIBUTE_LOGIT, _MOST_ATTRIBUTE_LOGIT) - self.attribute_offset
+        embedding = logits.embedding / max(float(np.linalg.norm(logits.embedding)), 1e-6) - self.embedding_offset
+        return attributes @ self.attribute_matrix, embedding @ self.embedding_matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,5 +103,53 @@ def observe_request(request: Request, logits: RequestLogits, projection: Project
         request: the request.
         logits: the request model's outputs for it.
         projection: of the stream model that will read the vectors.
+
+    Raises:
+        BundleError: the outputs are not those that the projection was fitted for.
     """
-    raise NotImplementedError
+    attributes, embedding = projection.project(logits)
+    techniques = softmax(logits.techniques)
+    turns = [message for message in request.messages if message.role is not Role.SYSTEM]
+    row = np.zeros(WIDTH, np.float32)
+    row[INDEX["extraction"]] = logits.extraction
+    row[_FIRST_TECHNIQUE : _FIRST_TECHNIQUE + len(techniques)] = techniques
+    row[_FIRST_ATTRIBUTE : _FIRST_ATTRIBUTE + NUM_ATTRIBUTE_SLOTS] = attributes
+    row[_FIRST_EMBEDDING : _FIRST_EMBEDDING + NUM_EMBEDDING_SLOTS] = embedding
+    for name, value in _measure_shape(request, turns).items():
+        row[INDEX[name]] = value
+    prefixes, answers = _hash_turns(turns)
+    return Observation(row, embedding, techniques, fingerprint_request(request), prefixes, answers)
+
+
+def _measure_shape(request: Request, turns: list[Message]) -> dict[str, float]:
+    asked = next((message for message in reversed(turns) if message.role is Role.USER), None)
+    sampling = request.sampling
+    return {
+        "turns": log1p(len(turns)),
+        "characters": log1p(request.num_characters),
+        "asked_characters": log1p(len(asked.content)) if asked is not None else 0.0,
+        "tools": log1p(len(request.tools)),
+        "temperature": -1.0 if sampling.temperature is None else sampling.temperature,
+        "max_tokens": log1p(max(sampling.max_tokens or 0, 0)),
+        "num_answers": log1p(max(sampling.n or 0, 0)),
+        "top_p_given": float(sampling.top_p is not None),
+    }
+
+
+def _hash_turns(turns: list[Message]) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    chain = blake2b(digest_size=8)
+    prefixes: list[int] = []
+    answers: list[int | None] = []
+    for message in turns:
+        parts = (message.role.value, message.content, *message.other_parts)
+        parts += tuple(f"{call.name}\x01{call.arguments}" for call in message.tool_calls)
+        words = "\x00".join(parts).encode("utf-8", "surrogatepass")
+        chain.update(len(words).to_bytes(8, "little") + words)
+        prefixes.append(_to_int(chain.digest()))
+        spoken = message.role is Role.ASSISTANT
+        answers.append(_to_int(blake2b(words, digest_size=8).digest()) if spoken else None)
+    return tuple(prefixes), tuple(answers)
+
+
+def _to_int(digest: bytes) -> int:
+    return int.from_bytes(digest, "little")
