@@ -7,7 +7,7 @@ measuring alone: a detector that reads one while it scores is wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +85,8 @@ class StreamArrays:
             num_requests: how many requests to keep.
         """
         first = slice(None, num_requests)
-        return StreamArrays(
-            account=self.account,
-            label=self.label,
-            origin=self.origin,
-            campaign=self.campaign,
-            shape=self.shape,
+        return replace(
+            self,
             embeddings=self.embeddings[first],
             logits=self.logits[first],
             times_s=self.times_s[first],

@@ -94,7 +94,7 @@ def build_reference(rows: Rows) -> Reference:
     """
     squares = square_distances(rows, rows)
     apart = squares[np.triu_indices(len(rows), 1)]
-    median_square = max(float(np.median(apart)), 1e-6)  # traffic of one text repeated has no width
+    median_square = max(float(np.median(apart)), 1e-4)  # traffic of one text repeated has no width
     return Reference(rows, median_square, float(_kernel(apart, median_square).mean(dtype=np.float64)))
 
 
