@@ -18,7 +18,7 @@ IntArray = NDArray[np.int64]
 
 Precision = Literal["int8", "fp32", "bf16"]
 
-_UNREADABLE = (  # onnxruntime's errors have no parent of their own
+UNREADABLE = (  # onnxruntime's errors have no parent of their own
     onnx_errors.Fail,
     onnx_errors.InvalidArgument,
     onnx_errors.InvalidGraph,
@@ -27,6 +27,7 @@ _UNREADABLE = (  # onnxruntime's errors have no parent of their own
     onnx_errors.NotImplemented,
     onnx_errors.RuntimeException,
 )
+"""What onnxruntime raises for a file that it cannot open."""
 
 
 OUTPUTS = ("extraction", "techniques", "attributes", "embedding")
@@ -103,7 +104,7 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
         if missing := set(OUTPUTS) - {output.name for output in self._session.get_outputs()}:
             raise BundleError(f"{path.name}: no output {min(missing)}; build the bundle again with this release")

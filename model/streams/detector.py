@@ -1,4 +1,4 @@
-"""The stream model at run time: from an account's kept vectors to a logit, by onnxruntime.
+"""The stream model at run time: from an account's kept vectors to a logit, by onnxruntime, and on to a verdict.
 
 A bundle may carry it beside the request model:
 
@@ -9,18 +9,35 @@ A bundle may carry it beside the request model:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+import onnxruntime
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stillwatch.model.streams.observation import Projection
+from stillwatch.data.errors import BundleError, InputError
+from stillwatch.data.records import Request
+from stillwatch.model.logits import RequestLogits
+from stillwatch.model.pooling import FloatArray
+from stillwatch.model.runtimes import UNREADABLE
+from stillwatch.model.streams.accounts import AccountCounter, Others, count_others
+from stillwatch.model.streams.allow_list import AllowList
+from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
+from stillwatch.model.streams.layout import (
+    LAYOUT_VERSION,
+    NUM_ATTRIBUTE_SLOTS,
+    NUM_EMBEDDING_SLOTS,
+    WIDTH,
+    WINDOW,
+)
+from stillwatch.model.streams.observation import Observation, Projection, observe_request
 from stillwatch.model.streams.state import AccountState
-from stillwatch.model.streams.verdict import StreamCalibration
+from stillwatch.model.streams.store import StateStore
+from stillwatch.model.streams.verdict import StreamCalibration, StreamVerdict, allow_listed, judge
 
 STREAM_ONNX = "stream.onnx"
 STREAM_JSON = "stream.json"
-
-
 STREAM_FORMAT_VERSION = 1
 
 Rows = tuple[tuple[float, ...], ...]
@@ -44,21 +61,156 @@ class StreamModel(BaseModel):
     trained: dict[str, str] = Field(default_factory=dict)
     """Where it came from: configuration, digests, seed, commit."""
 
+    def build_projection(self) -> Projection:
+        """The maps as arrays.
+
+        Raises:
+            BundleError: a matrix has another shape.
+        """
+        return Projection(
+            attribute_offset=np.array(self.attribute_offset, np.float32),
+            attribute_matrix=_read_rows(self.attribute_matrix, NUM_ATTRIBUTE_SLOTS),
+            embedding_offset=np.array(self.embedding_offset, np.float32),
+            embedding_matrix=_read_rows(self.embedding_matrix, NUM_EMBEDDING_SLOTS),
+        )
+
 
 class StreamDetector:
-    """Steps accounts. Thread-safe; keeps no state of an account."""
+    """Steps and judges accounts. Thread-safe; keeps no state of an account."""
 
-    projection: Projection
+    def __init__(self, model: StreamModel, network: Path, *, num_threads: int = 1) -> None:
+        """Open the network.
+
+        Args:
+            model: what `stream.json` says.
+            network: the ONNX file.
+            num_threads: threads inside one call.
+
+        Raises:
+            BundleError: of another version, or a part is not readable.
+        """
+        versions = (model.format_version, model.layout_version, model.fingerprint_version)
+        if versions != (STREAM_FORMAT_VERSION, LAYOUT_VERSION, FINGERPRINT_VERSION):
+            raise BundleError(
+                f"{STREAM_JSON}: versions {versions} are not those of this release; train the stream model again"
+            )
+        self.model = model
+        self.projection = model.build_projection()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(network), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except UNREADABLE as error:
+            raise BundleError(f"{network.name}: onnxruntime cannot open it; build the bundle again") from error
+        shapes = {put.name: put.shape[1:] for put in self._session.get_inputs()}
+        if shapes != {"vectors": [WINDOW, WIDTH], "lengths": []} or self._session.get_outputs()[0].name != "logits":
+            raise BundleError(f"{network.name}: other inputs or outputs than this release's; train the stream again")
 
     @classmethod
     def load(cls, folder: Path, *, num_threads: int = 1) -> StreamDetector:
         """Open the stream part of a bundle's folder.
 
         Raises:
-            BundleError: a file is missing, of another layout, or not readable.
+            BundleError: a file is missing, of another version, or not readable.
         """
-        raise NotImplementedError
+        try:
+            model = StreamModel.model_validate_json((folder / STREAM_JSON).read_bytes())
+        except OSError as error:
+            raise BundleError(f"{STREAM_JSON}: missing or unreadable; name a bundle with a stream model") from error
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = ".".join(map(str, first["loc"])) or "top level"
+            raise BundleError(f"{STREAM_JSON}: {field}: {first['msg']}; build the bundle again") from error
+        return cls(model, folder / STREAM_ONNX, num_threads=num_threads)
+
+    def observe(self, request: Request, logits: RequestLogits) -> Observation:
+        """What a request shows without its account; see `observe_request`."""
+        return observe_request(request, logits, self.projection)
 
     def step(self, state: AccountState) -> float:
         """The stream logit after the request that was last taken in; the state is not changed."""
-        raise NotImplementedError
+        return float(self.run([state.read_window()])[0])
+
+    def run(self, windows: Sequence[FloatArray]) -> FloatArray:
+        """Stream logits of several accounts at once.
+
+        Args:
+            windows: kept vectors of each, oldest first, shape (1 to WINDOW, WIDTH).
+
+        Returns:
+            shape (accounts,).
+        """
+        vectors = np.zeros((len(windows), WINDOW, WIDTH), np.float32)
+        for number, window in enumerate(windows):
+            vectors[number, : len(window)] = window
+        lengths = np.array([len(window) for window in windows], np.int64)
+        (logits,) = self._session.run(["logits"], {"vectors": vectors, "lengths": lengths})
+        return np.asarray(logits, np.float32)
+
+    def advance(
+        self, state: AccountState, observation: Observation, time_s: float | None, others: Others | None
+    ) -> StreamVerdict:
+        """Take a request into its account's state, step, and judge the account.
+
+        Args:
+            state: the account's; changed.
+            observation: what the request shows.
+            time_s: Unix time in seconds, or None.
+            others: counts over accounts, or None.
+        """
+        vector = state.update(observation, time_s, others)
+        logit = self.step(state)
+        state.record_logit(logit, review_logit=self.model.calibration.review_logit)
+        return judge(self.model.calibration, state, logit, vector)
+
+    def follow(
+        self,
+        observation: Observation,
+        account: str,
+        time_s: float | None,
+        *,
+        states: StateStore,
+        counter: AccountCounter | None = None,
+        allow_list: AllowList | None = None,
+    ) -> StreamVerdict:
+        """Take a request into the account's kept state and judge the account.
+
+        A kept state that cannot be read, such as one of another release, is dropped: the account starts anew.
+
+        Args:
+            observation: what the request shows.
+            account: who sent it.
+            time_s: Unix time in seconds; without one, nothing is counted over accounts.
+            states: where states are kept.
+            counter: where accounts are counted; None leaves the slots of `Group.OTHERS` at zero.
+            allow_list: accounts that are never more than noted; their states and counts go on all the same.
+        """
+        others = None
+        if counter is not None and time_s is not None:
+            others = count_others(counter, observation.fingerprints, account, time_s)
+
+        def change(kept: bytes | None) -> tuple[bytes, StreamVerdict]:
+            state = _take_up(kept)
+            verdict = self.advance(state, observation, time_s, others)
+            return state.to_bytes(), verdict
+
+        verdict = states.change(account, change)
+        entry = allow_list.find(account) if allow_list is not None else None
+        return verdict if entry is None else allow_listed(verdict, entry)
+
+
+def _take_up(kept: bytes | None) -> AccountState:
+    try:
+        return AccountState() if kept is None else AccountState.from_bytes(kept)
+    except InputError:
+        return AccountState()
+
+
+def _read_rows(rows: Rows, num_columns: int) -> FloatArray:
+    if any(len(row) != num_columns for row in rows):
+        raise BundleError(f"{STREAM_JSON}: a matrix without {num_columns} columns; train the stream model again")
+    return np.array(rows, np.float32).reshape(len(rows), num_columns)

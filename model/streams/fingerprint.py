@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,7 +26,6 @@ _SHINGLE_WORDS, _SHINGLE_LETTERS = 4, 16
 _SYSTEM_WORDS, _SYSTEM_LETTERS = 6, 26
 _ZONE = 3  # segments of the head and of the tail
 _MOST_NAMES = 40  # labels, headings, tags and keys that are looked at
-_LEAST_NAMES = 2
 _MOST_JSON = 20_000  # characters of a request that is parsed as JSON
 
 _TAG = re.compile(r"</?([A-Za-z][\w:-]{0,30})[^<>\n]{0,80}>")
@@ -43,7 +41,8 @@ class Fingerprints:
     Attributes:
         system: of the system text, at most 2.
         instruction: of the user's last words without what was filled in, at most 3.
-        form: of keys, tags, headings and labels, and of the labels that return as in exemplars, at most 2.
+        form: of the first and the last two of its keys, tags, headings and labels, those of exemplars among them,
+            at most 2.
         opening: of the first exchange (user turn and answer) that a conversation brings along, at most 1.
         tools: of the names of the tools offered, at most 1; compared within an account only.
     """
@@ -111,10 +110,9 @@ def _take_form(text: str, response_format: str) -> list[int]:
         headings = [_fold_name(name) for name in _HEADING.findall(text)[:_MOST_NAMES]]
         tags = [f"<{name.casefold()}>" for name in _TAG.findall(text)[:_MOST_NAMES]]
         names = labels + headings + tags
-    counts = Counter(names)
-    found = [hash_words(sorted(counts))] if len(counts) >= _LEAST_NAMES else []
-    again = sorted(name for name, count in counts.items() if count > 1)
-    return found + ([hash_words(["again", *again])] if len(again) >= _LEAST_NAMES else [])
+    names = list(dict.fromkeys(names))
+    # those at either end: what was filled in between may bring labels of its own
+    return [hash_words(["first", *names[:2]]), hash_words(["last", *names[-2:]])] if len(names) > 1 else []
 
 
 def _take_opening(messages: tuple[Message, ...]) -> list[int]:

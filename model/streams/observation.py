@@ -51,11 +51,14 @@ class Projection:
         Raises:
             BundleError: naming the field.
         """
-        for name, columns in (("attribute", NUM_ATTRIBUTE_SLOTS), ("embedding", NUM_EMBEDDING_SLOTS)):
-            offset, matrix = getattr(self, f"{name}_offset"), getattr(self, f"{name}_matrix")
-            if offset.ndim != 1 or matrix.shape != (len(offset), columns):
+        maps = {
+            "attribute": (self.attribute_offset, self.attribute_matrix, NUM_ATTRIBUTE_SLOTS),
+            "embedding": (self.embedding_offset, self.embedding_matrix, NUM_EMBEDDING_SLOTS),
+        }
+        for name, (offset, matrix, num_columns) in maps.items():
+            if offset.ndim != 1 or matrix.shape != (len(offset), num_columns):
                 raise BundleError(
-                    f"{name}_matrix: not a row for each number of {name}_offset and {columns} columns; "
+                    f"{name}_matrix: not a row for each number of {name}_offset and {num_columns} columns; "
                     "train the stream model again with this release"
                 )
 
@@ -72,7 +75,10 @@ class Projection:
             )
         attributes = np.clip(logits.attributes, -_MOST_ATTRIBUTE_LOGIT, _MOST_ATTRIBUTE_LOGIT) - self.attribute_offset
         embedding = logits.embedding / max(float(np.linalg.norm(logits.embedding)), 1e-6) - self.embedding_offset
-        return attributes @ self.attribute_matrix, embedding @ self.embedding_matrix
+        return (
+            np.asarray(attributes @ self.attribute_matrix, np.float32),
+            np.asarray(embedding @ self.embedding_matrix, np.float32),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +92,7 @@ class Observation:
         fingerprints: its skeletons.
         prefixes: a hash of all turns up to and with each one, system texts left out; the last is the whole's.
         answers: for each turn the hash of its words where the assistant spoke them, else None.
+        asked: place among the turns of the last one by the user, -1 where there is none.
     """
 
     row: FloatArray
@@ -94,6 +101,7 @@ class Observation:
     fingerprints: Fingerprints
     prefixes: tuple[int, ...]
     answers: tuple[int | None, ...]
+    asked: int
 
 
 def observe_request(request: Request, logits: RequestLogits, projection: Projection) -> Observation:
@@ -118,7 +126,8 @@ def observe_request(request: Request, logits: RequestLogits, projection: Project
     for name, value in _measure_shape(request, turns).items():
         row[INDEX[name]] = value
     prefixes, answers = _hash_turns(turns)
-    return Observation(row, embedding, techniques, fingerprint_request(request), prefixes, answers)
+    asked = max((place for place, message in enumerate(turns) if message.role is Role.USER), default=-1)
+    return Observation(row, embedding, techniques, fingerprint_request(request), prefixes, answers, asked)
 
 
 def _measure_shape(request: Request, turns: list[Message]) -> dict[str, float]:

@@ -100,11 +100,15 @@ class AccountState:
         Returns:
             its request vector as it is kept, shape (WIDTH,).
         """
+        known = self._find_known(observation.prefixes)
+        self._is_resent = 0 < known == len(observation.prefixes)
+        # A step of an agent repeats the question that the last request asked: that is no repetition.
+        asks_anew = self._is_resent or observation.asked >= known
         slots = {
             "number": log1p(self.num_requests),
             **self._take_time(time_s),
-            **self._take_fingerprints(observation.fingerprints),
-            **self._take_turns(observation),
+            **self._take_turns(observation, known),
+            **self._take_fingerprints(observation.fingerprints if asks_anew else Fingerprints()),
             **self._take_others(others),
             **self._take_content(observation),
         }
@@ -113,7 +117,7 @@ class AccountState:
         kept = encode_row(row)
         self._rows.append(kept.tobytes())
         self.num_requests += 1
-        return decode_rows(kept[None])[0]
+        return np.asarray(decode_rows(kept[None])[0])
 
     def record_logit(self, logit: float, *, review_logit: float) -> None:
         """Note the stream logit of the request that was last taken in.
@@ -217,10 +221,13 @@ class AccountState:
             "tools_new": float(tools_new),
         }
 
-    def _take_turns(self, observation: Observation) -> dict[str, float]:
+    def _find_known(self, prefixes: tuple[int, ...]) -> int:
+        """How many turns an earlier request ended with, the most there are."""
+        ends = set(self._conversations)
+        return next((n for n in range(len(prefixes), 0, -1) if _cut(prefixes[n - 1]) in ends), 0)
+
+    def _take_turns(self, observation: Observation, known: int) -> dict[str, float]:
         prefixes, num_turns = observation.prefixes, len(observation.prefixes)
-        known = next((n for n in range(num_turns, 0, -1) if _cut(prefixes[n - 1]) in self._conversations), 0)
-        self._is_resent = 0 < known == num_turns
         brought = [_cut(answer) for answer in observation.answers[known:] if answer is not None]
         unearned = brought[1:] if known else brought  # one answer is what the last request was for
         replayed = sum(answer in self._answers for answer in unearned)

@@ -6,12 +6,15 @@ evidence can only take flags away, so it holds with the rule, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stillwatch.model.calibration import Action
+from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.model.pooling import FloatArray
+from stillwatch.model.streams.layout import INDEX
+from stillwatch.model.streams.state import AccountState
 
 
 class Promise(BaseModel):
@@ -94,3 +97,53 @@ class StreamVerdict:
     action: Action
     reasons: tuple[StreamReason, ...]
     note: str = ""
+
+
+def judge(calibration: StreamCalibration, state: AccountState, logit: float, vector: FloatArray) -> StreamVerdict:
+    """The verdict on an account after one more request.
+
+    Once flagged, an account stays so until its state is dropped: the maximum never falls.
+
+    Args:
+        calibration: thresholds.
+        state: the account's, with the logit recorded.
+        logit: the stream logit of the last request.
+        vector: the last request vector, shape (WIDTH,).
+    """
+    reasons: list[StreamReason] = []
+    action = Action.ALLOW
+    if state.maximum >= calibration.review_logit:
+        action = Action.REVIEW
+        if state.maximum >= calibration.flag_logit:
+            enough = state.num_requests >= calibration.min_requests
+            if enough and state.num_suspicious >= calibration.min_suspicious:
+                action = Action.FLAG
+            else:
+                reasons.append(StreamReason.TOO_LITTLE_EVIDENCE)
+        flagged = action is Action.FLAG
+        reasons.insert(0, StreamReason.FLAG_THRESHOLD if flagged else StreamReason.REVIEW_THRESHOLD)
+        reasons += [reason for reason, (slot, least) in _SIGNS.items() if vector[INDEX[slot]] >= least]
+    return StreamVerdict(
+        probability=sigmoid(calibration.slope * state.maximum + calibration.intercept),
+        logit=logit,
+        maximum=state.maximum,
+        num_requests=state.num_requests,
+        num_suspicious=state.num_suspicious,
+        action=action,
+        reasons=tuple(reasons),
+    )
+
+
+def allow_listed(verdict: StreamVerdict, note: str) -> StreamVerdict:
+    """The verdict on an account of the allow-list: its numbers stay, its action is `allow`, the note says why."""
+    return replace(verdict, action=Action.ALLOW, reasons=(*verdict.reasons, StreamReason.ALLOW_LISTED), note=note)
+
+
+_SIGNS = {
+    StreamReason.SKELETON_REPEATED: ("repetition", 0.5),
+    StreamReason.SKELETON_SHARED: ("others_share", 0.5),
+    StreamReason.HISTORY_UNEARNED: ("unearned", 0.5),
+    StreamReason.TOOLS_NEW: ("tools_new", 0.5),
+    StreamReason.CAPABILITIES_SWEPT: ("breadth", 0.8),
+}
+"""Slots of the last vector, and from which value on they are named as reasons."""
