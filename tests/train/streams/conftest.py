@@ -33,7 +33,7 @@ def make_stream() -> Callable[..., StreamArrays]:
             shape=None,
             embeddings=np.ones((num, 1), np.float32) if embeddings is None else np.asarray(embeddings, np.float32),
             logits=np.zeros(num) if logits is None else np.asarray(logits, np.float64),
-            times_s=60.0 * np.arange(num) if times_s is None else np.asarray(times_s, np.float64),
+            times_s=np.arange(num) * np.float64(60) if times_s is None else np.asarray(times_s, np.float64),
             features=np.zeros((num, 2), np.float32),
             is_extraction=np.full(num, is_extraction),
             visible=np.full(num, is_extraction),

@@ -41,7 +41,7 @@ def account(make_stream: Make) -> StreamArrays:
 
 @pytest.fixture(scope="module", params=range(len(NAMES)), ids=NAMES)
 def fitted(request: pytest.FixtureRequest, honest: list[StreamArrays], harvests: list[StreamArrays]) -> StreamDetector:
-    detector = build_baselines(seed=4)[request.param]
+    detector: StreamDetector = build_baselines(seed=4)[request.param]
     detector.fit(honest, harvests)
     return detector
 
@@ -88,7 +88,8 @@ def test_the_same_seed_fits_the_same_detector(
     twins = [build_baselines(seed=7)[index] for _ in range(2)]
     for twin in twins:
         twin.fit(honest, harvests)
-    np.testing.assert_array_equal(*(twin.score_stream(account.head(300)) for twin in twins))
+    one, other = (twin.score_stream(account.head(300)) for twin in twins)
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("index", range(len(NAMES)), ids=NAMES)

@@ -19,13 +19,17 @@ def estimate_slowly(window: NDArray[np.float64], reference: NDArray[np.float64])
     """Equation 3 of Gretton et al. as it is written, with the mean of four kernels."""
 
     def squares(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.sum((one[:, None] - other[None]) ** 2, axis=-1)
+        found: NDArray[np.float64] = np.sum((one[:, None] - other[None]) ** 2, axis=-1)
+        return found
 
     m, n = len(window), len(reference)
     median = np.median(squares(reference, reference)[np.triu_indices(n, 1)])
 
     def kernel(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.mean([np.exp(-squares(one, other) / (2 * s**2 * median)) for s in (0.5, 1, 2, 4)], axis=0)
+        found: NDArray[np.float64] = np.mean(
+            [np.exp(-squares(one, other) / (2 * s**2 * median)) for s in (0.5, 1, 2, 4)], axis=0
+        )
+        return found
 
     xx, yy = kernel(window, window), kernel(reference, reference)
     within = (xx.sum() - np.trace(xx)) / (m * (m - 1)) + (yy.sum() - np.trace(yy)) / (n * (n - 1))
