@@ -99,7 +99,9 @@ def _take_instruction(text: str) -> list[int]:
     zones = (segments[:_ZONE], segments[-_ZONE:], segments)
     hashes = (hash_shingles(zone, width=_SHINGLE_WORDS, least_letters=_SHINGLE_LETTERS) for zone in zones)
     # the head's least, the tail's least, and the whole's greatest, which neither of them need be
-    return [choose(found) for found, choose in zip(hashes, (min, min, max), strict=True) if found]
+    chosen = [choose(found) for found, choose in zip(hashes, (min, min, max), strict=True) if found]
+    words = [word for segment in segments for word in segment]
+    return chosen or ([hash_words(words)] if len(words) >= _SHINGLE_WORDS else [])
 
 
 def _take_form(text: str, response_format: str) -> list[int]:
