@@ -6,6 +6,7 @@
     calibration.json   logits to probability and action
     probes.json        a few windows and their logits: does this machine compute what the exporter computed?
     MODEL_CARD.md      for people
+    first_stage.npy    optional: weights of the first stage; without it the encoder reads every window
     torch/             optional: the same network for torch (config.json, model.safetensors)
 
 Every file is checked against the manifest before it is used; a file that the manifest does not name is refused too.
@@ -40,6 +41,7 @@ ONNX_MODEL = "model.int8.onnx"
 CALIBRATION = "calibration.json"
 PROBES = "probes.json"
 MODEL_CARD = "MODEL_CARD.md"
+FIRST_STAGE = "first_stage.npy"
 TORCH_FOLDER = "torch"
 REQUIRED = (TOKENIZER, ONNX_MODEL, CALIBRATION, PROBES, MODEL_CARD)
 
@@ -61,6 +63,8 @@ class Manifest(BaseModel):
     rendering_version: int
     max_tokens: int = Field(gt=0)
     overlap_tokens: int = Field(ge=0)
+    max_encoded_windows: int = Field(default=0, ge=0)
+    """Windows of a request that the encoder reads at most, those that the first stage ranks highest; 0 for all."""
     pad_id: int = Field(ge=0)
     techniques: tuple[str, ...]
     attributes: tuple[str, ...]
@@ -103,6 +107,12 @@ class Bundle:
     def tokenizer(self) -> Path:
         """The tokenizer."""
         return self.folder / TOKENIZER
+
+    @property
+    def first_stage(self) -> Path | None:
+        """The weights of the first stage, where the bundle carries them."""
+        path = self.folder / FIRST_STAGE
+        return path if path.is_file() else None
 
     @property
     def torch_folder(self) -> Path | None:
@@ -161,6 +171,11 @@ def load_bundle(folder: Path) -> Bundle:
             f"{MANIFEST}: attributes are not some of this release's, each once; train it again with this release"
         )
     _check_files(folder, manifest)
+    if manifest.max_encoded_windows and FIRST_STAGE not in manifest.files:
+        raise BundleError(
+            f"{MANIFEST}: max_encoded_windows is {manifest.max_encoded_windows}, but {FIRST_STAGE} is not there to "
+            "choose them; build the bundle again, or with max_encoded_windows 0"
+        )
     calibration = _parse(Calibration, _read(folder, CALIBRATION), CALIBRATION)
     try:
         probes = tuple(Probe.model_validate(probe) for probe in json.loads(_read(folder, PROBES)))

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
 from stillwatch.model.pooling import FloatArray, pool_windows
 from stillwatch.model.runtimes import IntArray, Runtime, WindowOutputs
-from stillwatch.model.windows import Windows
+
+
+class HasWindows(Protocol):
+    """A request cut to windows, or the selection of them that is to be read."""
+
+    @property
+    def ids(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids of each window."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class RequestLogits:
 
 def compute_logits(
     runtime: Runtime,
-    requests: Sequence[Windows],
+    requests: Sequence[HasWindows],
     *,
     pad_id: int,
     on_progress: Callable[[int], None] | None = None,
@@ -43,22 +52,25 @@ def compute_logits(
 
     Args:
         runtime: what runs the network.
-        requests: windows of each request.
+        requests: the windows of each request; equal ones are read once.
         pad_id: token id of padding.
         on_progress: called with the number of windows done since the last call.
     """
-    owners = np.repeat(np.arange(len(requests)), [len(r.ids) for r in requests])
-    windows = [ids for request in requests for ids in request.ids]
+    owners = np.repeat(np.arange(len(requests)), [len(request.ids) for request in requests])
+    places: dict[tuple[int, ...], int] = {}
+    rows = np.array([places.setdefault(ids, len(places)) for request in requests for ids in request.ids], np.int64)
+    windows = list(places)
     if not windows:
         return []
+    repeats = np.bincount(rows)
     order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
     found: list[WindowOutputs] = []
     for start in range(0, len(order), runtime.max_batch):
         batch = order[start : start + runtime.max_batch]
         found.append(runtime.run(*_pad([windows[i] for i in batch], pad_id)))
         if on_progress is not None:
-            on_progress(len(batch))
-    place = np.argsort(order)
+            on_progress(int(repeats[batch].sum()))
+    place = np.argsort(order)[rows]
     extraction = np.concatenate([each.extraction for each in found])[place]
     others = np.concatenate([np.hstack((each.techniques, each.attributes, each.embedding)) for each in found])[place]
     ends = np.cumsum([found[0].techniques.shape[1], found[0].attributes.shape[1]])

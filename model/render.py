@@ -1,17 +1,27 @@
 """A request as text: an ordered list of segments, each with the marker of who speaks in it.
 
 Nothing is cut here and nothing is left out: tool definitions, tool calls and the output contract are text like
-any other. Whoever packs the segments into windows repeats a segment's marker in every window it spills into.
+any other. Every text is normalised first (`model/normalise.py`); what was decoded stands behind the segment that it
+was found in, as a segment of its own. Whoever packs the segments into windows repeats a segment's marker in every
+window it spills into.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stillwatch.data.records import Message, Request, Tool
+from stillwatch.model.normalise import Traces, normalise
 
-RENDERING_VERSION = 1
+RENDERING_VERSION = 2
 """Raised whenever rendering, windows or pooling change: a bundle is refused that was trained in another way."""
+
+
+DECODED = "decoded text:"
+"""The marker of what was found in an encoding."""
+DISGUISED = " (disguised):"
+"""How a marker ends whose segment hides more than honest text does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +32,46 @@ class Segment:
     text: str
 
 
-def render(request: Request) -> tuple[Segment, ...]:
-    """The segments of `request` in reading order: messages, then tools, then the output contract."""
-    segments = [segment for message in request.messages for segment in _render_message(message)]
-    segments += [_render_tool(tool) for tool in request.tools]
-    if request.response_format:
-        segments.append(Segment("answer format:", request.response_format))
-    return tuple(segments)
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A request as text.
+
+    Attributes:
+        segments: in reading order.
+        traces: what normalising undid.
+    """
+
+    segments: tuple[Segment, ...]
+    traces: Traces
+
+
+def render(request: Request) -> Rendering:
+    """Render `request` in reading order: messages, then tools, then the output contract."""
+    segments: list[Segment] = []
+    traces = Traces()
+    for segment in _iter_segments(request):
+        found = normalise(segment.text)
+        marker = segment.marker
+        if found.traces.is_disguised:
+            marker = marker.removesuffix(":") + DISGUISED
+        segments.append(Segment(marker, found.text))
+        segments += [Segment(DECODED, text) for text in found.decoded]
+        traces += found.traces
+    return Rendering(tuple(segments), traces)
 
 
 def render_text(request: Request) -> str:
     """The same as one string, a segment a line: what baselines and near-duplicate search read."""
-    return "\n".join(f"{segment.marker} {segment.text}" for segment in render(request))
+    return "\n".join(f"{segment.marker} {segment.text}" for segment in render(request).segments)
+
+
+def _iter_segments(request: Request) -> Iterator[Segment]:
+    for message in request.messages:
+        yield from _render_message(message)
+    for tool in request.tools:
+        yield _render_tool(tool)
+    if request.response_format:
+        yield Segment("answer format:", request.response_format)
 
 
 def _render_message(message: Message) -> list[Segment]:

@@ -16,10 +16,12 @@ from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
 from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.model.first_stage import FirstStage
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
 from stillwatch.model.runtimes import OnnxRuntime, Runtime
-from stillwatch.model.verdict import Coverage, Reason, Verdict
+from stillwatch.model.selection import Selection, select_windows
+from stillwatch.model.verdict import Coverage, Reason, Verdict, name_disguises
 from stillwatch.model.windows import Windower, Windows
 
 PROBE_TOLERANCE = 0.25
@@ -40,6 +42,7 @@ class Scorer:
         self.bundle = bundle
         self.runtime = runtime
         self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
+        self._first_stage = FirstStage.load(bundle.first_stage) if bundle.first_stage is not None else None
         for number, probe in enumerate(bundle.probes):
             extraction = runtime.run(*probe_ids(probe)).extraction
             expected = probe.int8 if runtime.precision == "int8" else probe.fp32
@@ -100,14 +103,18 @@ class Scorer:
         """
         parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
         windows = [self._windower.cut(request) for request in parsed]
-        logits = compute_logits(self.runtime, windows, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
-        return [self._judge(*each) for each in zip(parsed, windows, logits, strict=True)]
+        chosen = [self._select(each) for each in windows]
+        logits = compute_logits(self.runtime, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
+        return [self._judge(*each) for each in zip(parsed, windows, chosen, logits, strict=True)]
 
     def count_windows(self, requests: Sequence[Request]) -> int:
-        """How many windows the requests make: the unit of `on_progress`."""
-        return sum(len(self._windower.cut(request).ids) for request in requests)
+        """How many windows of the requests the encoder reads: the unit of `on_progress`."""
+        return sum(len(self._select(self._windower.cut(request)).ids) for request in requests)
 
-    def _judge(self, request: Request, windows: Windows, logits: RequestLogits) -> Verdict:
+    def _select(self, windows: Windows) -> Selection:
+        return select_windows(windows, self._windower, self._first_stage, self.bundle.manifest.max_encoded_windows)
+
+    def _judge(self, request: Request, windows: Windows, chosen: Selection, logits: RequestLogits) -> Verdict:
         calibration = self.bundle.calibration
         calibrated = calibration.calibrate(logits.extraction)
         techniques = dict(zip(TECHNIQUES, map(float, softmax(logits.techniques)), strict=True))
@@ -116,6 +123,7 @@ class Scorer:
         if action is not Action.ALLOW:
             reasons.append(Reason.FLAG_THRESHOLD if action is Action.FLAG else Reason.REVIEW_THRESHOLD)
             reasons += [Reason(f"technique_{t}") for t, p in techniques.items() if p >= 0.5]
+            reasons += name_disguises(windows.traces)
         return Verdict(
             id=request.id,
             probability=sigmoid(calibrated),
@@ -123,6 +131,13 @@ class Scorer:
             techniques={t.value: p for t, p in techniques.items()},
             action=action,
             reasons=tuple(reasons),
-            coverage=Coverage(windows.num_characters, windows.num_tokens, len(windows.ids), logits.top_window),
+            coverage=Coverage(
+                characters=windows.num_characters,
+                tokens=windows.num_tokens,
+                windows=len(windows.ids),
+                windows_encoded=len(chosen.ids),
+                top_window=chosen.origins[logits.top_window],
+                traces=windows.traces,
+            ),
             model_version=self.bundle.version,
         )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from stillwatch.model.calibration import Action
+from stillwatch.model.normalise import Traces
 
 
 class Reason(StrEnum):
@@ -21,23 +22,45 @@ class Reason(StrEnum):
     CODING_ANALYSIS = "technique_coding_analysis"
     PREFERENCE_GRADING = "technique_preference_grading"
     INSTRUCTION_HARVESTING = "technique_instruction_harvesting"
+    HIDDEN_CHARACTERS = "hidden_characters"
+    """Two dozen or more characters that nobody sees, where no script calls for them."""
+    LOOK_ALIKE_LETTERS = "look_alike_letters"
+    """Eight or more words with letters of another script that look alike, or spelt out letter by letter."""
+    ENCODED_TEXT = "encoded_text"
+    """Prose of 80 characters or more in base64, hex, rot13 or escapes of plain letters."""
+
+
+def name_disguises(traces: Traces) -> list[Reason]:
+    """The codes of what a request hides, beyond what honest text does; see `Traces`."""
+    found = {
+        Reason.HIDDEN_CHARACTERS: traces.hides_characters,
+        Reason.LOOK_ALIKE_LETTERS: traces.swaps_letters,
+        Reason.ENCODED_TEXT: traces.encodes_text,
+    }
+    return [reason for reason, is_given in found.items() if is_given]
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What was read. Nothing is cut: `windows` hold every one of `tokens` at least once.
 
+    Where `windows_encoded` is less than `windows`, all of them were read by the first stage, which chose.
+
     Attributes:
         characters: characters of the request.
-        tokens: tokens, each counted once.
-        windows: windows read by the encoder.
-        top_window: which of them, from 0, gave the highest score.
+        tokens: tokens after normalising, with what was decoded, each counted once.
+        windows: windows that the request was cut to.
+        windows_encoded: windows, and passages of long requests, that the encoder read.
+        top_window: which of `windows`, from 0, holds or begins what gave the highest score.
+        traces: what normalising undid: hidden characters, look-alikes, encodings.
     """
 
     characters: int
     tokens: int
     windows: int
+    windows_encoded: int
     top_window: int
+    traces: Traces
 
 
 @dataclass(frozen=True, slots=True)

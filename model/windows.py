@@ -1,20 +1,35 @@
 """Windows of tokens instead of a silent cut: every token of a request stands in at least one window.
 
 A short request is one window. A long one is packed greedily; where a segment spills into the next window, its
-marker is repeated there and a few tokens overlap, so that a demand on the seam is read whole once.
+marker is repeated there and a few tokens overlap, so that a demand on the seam is read whole once. The passages of a
+long request (paragraphs, or lines and sentences where those are long) are noted beside its windows: a demand that
+drowns in the innocent text of its window can then be read on its own.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from stillwatch.data.errors import BundleError
 from stillwatch.data.records import Request
-from stillwatch.model.render import render
+from stillwatch.model.normalise import Traces
+from stillwatch.model.render import DECODED, render
+
+MAX_MARKER = 8
+"""Tokens of a marker that are repeated in each window."""
+_LONG = 4
+"""A request of more characters than this many times the tokens of a window has passages."""
+_LEAST_PASSAGE, _PART, _MOST_PASSAGE = 60, 240, 700
+"""Characters: a shorter paragraph joins the next one, a longer one is cut to parts of about so many."""
+_BORDERS = tuple(
+    map(re.compile, (r"\n[^\S\n]*\n\s*", r"\n\s*", r"(?:[.!?][\"')\]]*\s+|[\u3002\uff01\uff1f]\s*)", r"\s+"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,21 @@ class WindowConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A paragraph or a part of one.
+
+    Attributes:
+        ids: its token ids.
+        segment: index of the segment that it stands in.
+        window: index of the window that it begins in.
+    """
+
+    ids: tuple[int, ...]
+    segment: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
 class Windows:
     """The windows of one request.
 
@@ -33,11 +63,17 @@ class Windows:
         ids: token ids of each window, special tokens included.
         num_tokens: tokens of the request, each counted once.
         num_characters: characters of the request.
+        traces: what normalising undid before the cut.
+        passages: of a long request, in reading order; none of a short one.
+        markers: token ids of each segment's marker, where there are passages.
     """
 
     ids: tuple[tuple[int, ...], ...]
     num_tokens: int
     num_characters: int
+    traces: Traces = field(default_factory=Traces)
+    passages: tuple[Passage, ...] = ()
+    markers: tuple[tuple[int, ...], ...] = ()
 
 
 class Windower:
@@ -49,6 +85,7 @@ class Windower:
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "[SEP]" in a request is five characters of text
         self._tokenizer = tokenizer
+        self.config = config
         self._overlap = config.overlap_tokens
         self._prefix, self._suffix = _special_tokens(tokenizer)
         self._room = config.max_tokens - len(self._prefix) - len(self._suffix)
@@ -81,34 +118,89 @@ class Windower:
 
     def cut(self, request: Request) -> Windows:
         """The windows of `request`, in reading order, at least one."""
-        segments = render(request)
-        markers = self._encode([segment.marker for segment in segments])
-        texts = self._encode([segment.text for segment in segments])
+        rendering = render(request)
+        is_long = sum(len(segment.text) for segment in rendering.segments) > _LONG * self.config.max_tokens
+        texts = [split_passages(segment.text) if is_long else [segment.text] for segment in rendering.segments]
+        markers = self._encode([segment.marker for segment in rendering.segments])
+        encoded = iter(self._encode([part for parts in texts for part in parts]))
         windows: list[list[int]] = [[]]
+        passages: list[Passage] = []
         num_tokens = 0
-        for marker, text in zip(markers, texts, strict=True):
-            num_tokens += len(marker) + len(text)
-            self._pack(windows, marker[:8], text)
-        sealed = tuple((*self._prefix, *window, *self._suffix) for window in windows)
-        return Windows(sealed, num_tokens, request.num_characters)
+        for number, (segment, marker, parts) in enumerate(zip(rendering.segments, markers, texts, strict=True)):
+            parted = [next(encoded) for _ in parts]
+            num_tokens += len(marker) + sum(map(len, parted))
+            if segment.marker == DECODED and windows[-1]:
+                windows.append([])  # beside the blob that it was found in it would drown
+            ends = self._pack(windows, marker[:MAX_MARKER], [token for ids in parted for token in ids])
+            if is_long:
+                passages += _note_passages(parted, number, ends)
+        sealed = tuple(self.seal(window) for window in windows)
+        kept = tuple(tuple(marker[:MAX_MARKER]) for marker in markers) if is_long else ()
+        return Windows(sealed, num_tokens, request.num_characters, rendering.traces, tuple(passages), kept)
 
-    def _pack(self, windows: list[list[int]], marker: list[int], text: list[int]) -> None:
+    @property
+    def room(self) -> int:
+        """Tokens of text and markers that fit into a window."""
+        return self._room
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text as it stands, without special tokens."""
+        return self._encode([text])[0]
+
+    def seal(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Token ids between the special tokens of the encoder."""
+        return (*self._prefix, *ids, *self._suffix)
+
+    def _pack(self, windows: list[list[int]], marker: list[int], text: list[int]) -> list[tuple[int, int]]:
+        """Add a segment; returns up to which of its tokens each window reads, and the index of the window."""
         # A tail of a few tokens would split a sentence for nothing: start a new window instead.
         least = min(len(marker) + len(text), max(self._room // 4, len(marker) + 1))
         if windows[-1] and self._room - len(windows[-1]) < least:
             windows.append([])
         start = 0
+        ends: list[tuple[int, int]] = []
         while True:
             windows[-1] += marker
             end = start + self._room - len(windows[-1])
             windows[-1] += text[start:end]
+            ends.append((end, len(windows) - 1))
             if end >= len(text):
-                return
+                return ends
             start = max(start, end - self._overlap)
             windows.append([])
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+        return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def split_passages(text: str) -> list[str]:
+    """A text in paragraphs, and long paragraphs in lines, sentences or words; together they are the whole text."""
+    parts = _split(text, _BORDERS[0], _LEAST_PASSAGE)
+    for border in _BORDERS[1:]:
+        parts = [
+            each for part in parts for each in ([part] if len(part) <= _MOST_PASSAGE else _split(part, border, _PART))
+        ]
+    return parts
+
+
+def _split(text: str, border: re.Pattern[str], least: int) -> list[str]:
+    """Cut behind borders, into parts of at least so many characters but for the last."""
+    parts, start = [], 0
+    for match in border.finditer(text):
+        if match.end() - start >= least:
+            parts.append(text[start : match.end()])
+            start = match.end()
+    return [*parts, text[start:]] if start < len(text) or not parts else parts
+
+
+def _note_passages(parted: list[list[int]], segment: int, ends: list[tuple[int, int]]) -> list[Passage]:
+    passages, place, at = [], 0, 0
+    for ids in parted:
+        while at + 1 < len(ends) and ends[at][0] <= place:
+            at += 1
+        passages.append(Passage(tuple(ids), segment, ends[at][1]))
+        place += len(ids)
+    return passages
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:

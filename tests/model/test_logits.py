@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -10,7 +11,7 @@ from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.network import RequestClassifier
-from stillwatch.model.runtimes import OnnxRuntime, Runtime
+from stillwatch.model.runtimes import IntArray, OnnxRuntime, Precision, Runtime, WindowOutputs
 from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.model.windows import Windows
 
@@ -73,7 +74,42 @@ def test_one_result_a_request_and_progress_counts_every_window(runtime: Runtime)
     assert len(results) == 25
     assert all(each.techniques.shape == (len(TECHNIQUES),) for each in results)
     assert sum(done) == sum(len(request.ids) for request in requests)
-    assert max(done) <= runtime.max_batch
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A runtime that notes how many windows it is given."""
+
+    inner: Runtime
+    given: list[int]
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def precision(self) -> Precision:
+        return self.inner.precision
+
+    @property
+    def max_batch(self) -> int:
+        return self.inner.max_batch
+
+    def run(self, input_ids: IntArray, attention_mask: IntArray) -> WindowOutputs:
+        self.given.append(len(input_ids))
+        return self.inner.run(input_ids, attention_mask)
+
+
+def test_equal_windows_are_read_once_and_score_as_if_read_each_time(tiny_bundle: Bundle) -> None:
+    counted = Counted(OnnxRuntime(tiny_bundle.onnx_model), [])
+    shared, other = (2, 5, 5, 4, 3), (2, 4, 4, 3)
+    requests = [Windows((shared, other), 9, 9), Windows((other, shared, other), 13, 13), Windows((shared,), 5, 5)]
+    together = compute_logits(counted, requests, pad_id=0)
+    assert sum(counted.given) == 2
+    for request, expected in zip(requests, together, strict=True):
+        [alone] = compute_logits(counted.inner, [request], pad_id=0)
+        assert (alone.extraction, alone.top_window) == (expected.extraction, expected.top_window)
+        assert np.array_equal(alone.embedding, expected.embedding)
 
 
 def test_attributes_and_embedding_are_weighted_as_techniques_are(tiny_bundle: Bundle) -> None:

@@ -17,7 +17,7 @@ WHOLE = Request(
 
 
 def test_every_part_of_a_request_is_rendered_in_reading_order() -> None:
-    assert render(WHOLE) == (
+    assert render(WHOLE).segments == (
         Segment("system:", "be brief"),
         Segment("user:", "look at this\n(image_url)\n(input_audio)"),
         Segment("assistant:", "one moment"),
@@ -32,14 +32,14 @@ def test_every_part_of_a_request_is_rendered_in_reading_order() -> None:
 
 def test_a_turn_of_tool_calls_alone_has_no_empty_segment() -> None:
     request = Request((Message(Role.ASSISTANT, "", (ToolCall("find"),)),))
-    assert render(request) == (Segment("tool call:", "find"),)
+    assert render(request).segments == (Segment("tool call:", "find"),)
 
 
 def test_an_empty_turn_still_says_who_was_silent() -> None:
-    assert render(Request((Message(Role.USER, ""),))) == (Segment("user:", ""),)
+    assert render(Request((Message(Role.USER, ""),))).segments == (Segment("user:", ""),)
 
 
 def test_rendered_text_holds_every_segment_on_a_line_of_its_own() -> None:
     text = render_text(WHOLE)
-    assert all(f"{segment.marker} {segment.text}" in text for segment in render(WHOLE))
+    assert all(f"{segment.marker} {segment.text}" in text for segment in render(WHOLE).segments)
     assert text.startswith("system: be brief\nuser: look at this\n")

@@ -138,4 +138,4 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: bytes) 
 
 
 def test_markers_are_words_of_the_rendering() -> None:
-    assert [segment.marker for segment in render(numbered_request([1, 1]))] == ["user:", "assistant:"]
+    assert [segment.marker for segment in render(numbered_request([1, 1])).segments] == ["user:", "assistant:"]
