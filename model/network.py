@@ -20,10 +20,11 @@ from transformers.utils.generic import ModelOutput
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.losses import attribute_loss, contrastive_loss, extraction_loss, technique_loss
 from stillwatch.model.pooling import SHARPNESS
 
-NO_TECHNIQUE = -100
-"""Technique index of a benign request: the technique loss skips it."""
+CONTRASTIVE_WIDTH = 128
+"""Width of the projection that the contrastive loss compares; it is trained with, and not scored with."""
 
 
 class RequestClassifierConfig(PretrainedConfig):
@@ -38,6 +39,7 @@ class RequestClassifierConfig(PretrainedConfig):
         technique_weight: float = 0.3,
         attribute_weight: float = 0.0,
         attributes: Sequence[str] | None = None,
+        contrastive_weight: float = 0.0,
         label_smoothing: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -51,6 +53,7 @@ class RequestClassifierConfig(PretrainedConfig):
         self.technique_weight = technique_weight
         self.attribute_weight = attribute_weight
         self.attributes = list((ATTRIBUTES if attribute_weight else ()) if attributes is None else attributes)
+        self.contrastive_weight = contrastive_weight
         self.label_smoothing = label_smoothing
         super().__init__(**kwargs)
 
@@ -92,6 +95,7 @@ class RequestClassifier(PreTrainedModel):
         self.extraction_head = nn.Linear(width, 1)
         self.technique_head = nn.Linear(width, len(TECHNIQUES))
         self.attribute_head = nn.Linear(width, len(config.attributes)) if config.attributes else None
+        self.contrastive_head = nn.Linear(width, CONTRASTIVE_WIDTH) if config.contrastive_weight else None
         self.post_init()
 
     @classmethod
@@ -152,6 +156,7 @@ class RequestClassifier(PreTrainedModel):
         labels: Tensor | None = None,
         techniques: Tensor | None = None,
         attributes: Tensor | None = None,
+        families: Tensor | None = None,
     ) -> RequestScores:
         """Score requests, and compute the loss when labels are given.
 
@@ -162,25 +167,59 @@ class RequestClassifier(PreTrainedModel):
             techniques: index of the technique or `NO_TECHNIQUE`, shape (requests,).
             attributes: 1 for those that a request has, 0 for those it lacks, NaN where nobody has said, shape
                 (requests, attributes).
+            families: a number for each family, shape (requests,); needed for the contrastive loss alone.
         """
         present = attention_mask.any(-1)
-        windows = self.forward_windows(input_ids[present], attention_mask[present])
-        others = torch.cat([windows.techniques, windows.attributes], dim=1).float()
-        pooled = pool_windows(windows.extraction.float(), others, present)
-        logits = pooled[:, : 1 + len(TECHNIQUES)]
-        loss = None if labels is None else self._loss(logits, labels, techniques)
-        if loss is not None and attributes is not None and self.attribute_head is not None:
-            loss = loss + self.config.attribute_weight * _attribute_loss(pooled[:, 1 + len(TECHNIQUES) :], attributes)
+        embedding = self.embed_windows(input_ids[present], attention_mask[present])
+        return self.score_windows(embedding, present, labels, techniques, attributes, families)
+
+    def score_windows(
+        self,
+        embedding: Tensor,
+        present: Tensor,
+        labels: Tensor | None = None,
+        techniques: Tensor | None = None,
+        attributes: Tensor | None = None,
+        families: Tensor | None = None,
+    ) -> RequestScores:
+        """The heads' part of `forward`, on windows that the encoder has read.
+
+        Args:
+            embedding: of the windows that are there, in order, shape (windows, width).
+            present: which windows are there, shape (requests, windows).
+            labels: as for `forward`, like the rest.
+        """
+        windows = self._read_heads(embedding)
+        outputs = [windows.techniques, windows.attributes]
+        if self.contrastive_head is not None:
+            outputs.append(windows.embedding)
+        pooled = pool_windows(windows.extraction.float(), torch.cat(outputs, dim=1).float(), present)
+        extraction, technique, attribute, hidden = pooled.split_with_sizes(
+            [1, len(TECHNIQUES), len(self.config.attributes), pooled.shape[1] - self.num_outputs], dim=1
+        )
+        logits = torch.cat([extraction, technique], dim=1)
+        if labels is None:
+            return RequestScores(logits=logits)
+        loss = extraction_loss(extraction.squeeze(1), labels, self.config.label_smoothing)
+        if techniques is not None:
+            loss = loss + self.config.technique_weight * technique_loss(technique, techniques)
+        if attributes is not None and self.attribute_head is not None:
+            loss = loss + self.config.attribute_weight * attribute_loss(attribute, attributes)
+        if families is not None and self.contrastive_head is not None:
+            projections = functional.normalize(self.contrastive_head(hidden), dim=1)
+            loss = loss + self.config.contrastive_weight * contrastive_loss(projections, labels, families)
         return RequestScores(loss=loss, logits=logits)
 
-    def _loss(self, logits: Tensor, labels: Tensor, techniques: Tensor | None) -> Tensor:
-        smoothing = self.config.label_smoothing
-        target = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-        loss = functional.binary_cross_entropy_with_logits(logits[:, 0], target)
-        if techniques is not None and bool((techniques != NO_TECHNIQUE).any()):
-            technique_loss = functional.cross_entropy(logits[:, 1:], techniques, ignore_index=NO_TECHNIQUE)
-            loss = loss + self.config.technique_weight * technique_loss
-        return loss
+    @property
+    def num_outputs(self) -> int:
+        """Logits of a request: extraction, techniques, attributes."""
+        return 1 + len(TECHNIQUES) + len(self.config.attributes)
+
+    @property
+    def linear_heads(self) -> list[nn.Linear]:
+        """The heads that are scored with."""
+        heads = (self.extraction_head, self.technique_head, self.attribute_head)
+        return [head for head in heads if head is not None]
 
     def freeze_layers(self, num_layers: int) -> None:
         """Freeze the embeddings and the lowest `num_layers` layers; negative freezes nothing.
@@ -190,21 +229,21 @@ class RequestClassifier(PreTrainedModel):
         """
         if num_layers < 0:
             return
+        above = {id(p) for layer in self.find_layers(num_layers)[num_layers:] for p in layer.parameters()}
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad_(id(parameter) in above)
+
+    def find_layers(self, num_layers: int = 1) -> list[nn.Module]:
+        """The encoder's layers, lowest first.
+
+        Raises:
+            EncoderError: it has fewer than `num_layers`.
+        """
         stacks = [m for m in self.encoder.modules() if isinstance(m, nn.ModuleList) and len(m) >= num_layers]
         layers = max(stacks, key=len, default=None)
         if layers is None:
             raise EncoderError(f"model.freeze_layers: the encoder has fewer than {num_layers} layers; lower it")
-        above = {id(p) for layer in list(layers)[num_layers:] for p in layer.parameters()}
-        for parameter in self.encoder.parameters():
-            parameter.requires_grad_(id(parameter) in above)
-
-
-def _attribute_loss(logits: Tensor, attributes: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the attributes that are known; nothing where none is."""
-    known = ~attributes.isnan()
-    if not bool(known.any()):
-        return logits.new_zeros(())
-    return functional.binary_cross_entropy_with_logits(logits[known], attributes[known])
+        return list(layers)
 
 
 def pool_windows(extraction: Tensor, others: Tensor, present: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class FrozenEncoderBaseline:
         self._classifier = RequestClassifier.from_encoder(folder, attention=model.attention).eval()
         tokenizer = folder / "tokenizer.json"
         self._windower = Windower.load(tokenizer, WindowConfig(model.max_tokens, model.overlap_tokens))
-        self._collate = WindowCollator(pad_token_id(self._classifier, tokenizer))
+        self._collator = WindowCollator(pad_token_id(self._classifier, tokenizer))
         self._on_progress = on_progress
         self._embeddings: dict[str, NDArray[np.float32]] = {}
 
@@ -100,9 +100,8 @@ class FrozenEncoderBaseline:
         return np.stack([self._embeddings[record.id] for record in records])
 
     def _encode(self, windows: list[tuple[int, ...]]) -> NDArray[np.float32]:
-        tensors = self._collate([{"windows": (ids,), "label": 0, "technique": 0, "attributes": ()} for ids in windows])
-        ids, mask = tensors["input_ids"][:, 0], tensors["attention_mask"][:, 0]
+        ids, mask = self._collator.stack([(ids,) for ids in windows])
         device = self._classifier.device
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
-            hidden = self._classifier.embed_windows(ids.to(device), mask.to(device))
+            hidden = self._classifier.embed_windows(ids[:, 0].to(device), mask[:, 0].to(device))
         return np.asarray(hidden.float().cpu().numpy(), np.float32)

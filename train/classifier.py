@@ -21,6 +21,7 @@ def build_network(encoder: Path, model: ModelConfig) -> RequestClassifier:
         head_dropout=model.head_dropout,
         technique_weight=model.technique_weight,
         attribute_weight=model.attribute_weight,
+        contrastive_weight=model.contrastive_weight,
         label_smoothing=model.label_smoothing,
     )
     for module in network.encoder.modules():

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stillwatch.data.configuration import Config, load_config_file
 from stillwatch.data.recipe import Count, Share
 from stillwatch.data.recipe import SourceConfig as DataSource
+from stillwatch.data.transforms import TRANSFORMS
 from stillwatch.model.encoder import DEFAULT_ENCODER
 
 
@@ -24,6 +25,9 @@ class SourceConfig(DataSource):
     role: Literal["rotate", "train", "test"] = "rotate"
     """`rotate`: its families take turns in being held out. `train`: it is only ever trained on. `test`: it is only
     ever tested on, and then nothing else is: the other families train and validate one model."""
+    share: Annotated[float, Field(gt=0.0)] | None = None
+    """Relative share of the training draws of either label that come from this source: 1 beside 4 is a fifth. Give it
+    to every source that is trained on, or to none; then each source weighs as many draws as it has records."""
 
 
 class SplitConfig(Config):
@@ -73,6 +77,8 @@ class ModelConfig(Config):
     """Weight of the technique loss beside the extraction loss."""
     attribute_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the loss of the attributes, where records have them."""
+    contrastive_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the supervised contrastive loss (Khosla et al., 2020), whose positives are of other families."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
 
     @model_validator(mode="after")
@@ -107,9 +113,33 @@ class FitConfig(Config):
     """Draw records so that no outward feature (length, markup, language, ...) tells the labels apart."""
     window_balance: Share = 0.0
     """0 draws requests of any length evenly, 1 in proportion to their windows: long ones are rare and hard."""
+    head_first: bool = False
+    """Fit the heads on the frozen encoder before everything learns (Kumar et al., ICLR 2022)."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    """Fit once with each of these and average the weights (model soup, Wortsman et al., ICML 2022); needs
+    `head_first`, for the fits must start from the same heads. When left out, one fit with the run's own seed."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Decay of an exponential moving average of the weights, which is then what is evaluated, saved and exported;
+    none when left out."""
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Each layer of the encoder learns at this factor of the rate of the layer above it."""
+    token_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the tokens of a training window that the encoder sees masked."""
+    transform_share: Share = 0.0
+    """Share of the training draws that are read in another writing, drawn anew each time."""
+    transforms: tuple[str, ...] = tuple(name for name in TRANSFORMS if name != "burying")
+    """Which of `data/transforms.py`; without burying, as a training step reads a few windows of a long request."""
     bf16: bool = True
     num_threads: Count | None = None
     """Torch threads; torch decides when left out."""
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> FitConfig:
+        if self.seeds and (len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds) or not self.head_first):
+            raise ValueError("seeds must be two or more different ones, together with head_first")
+        if not self.transforms or not set(self.transforms) <= set(TRANSFORMS):
+            raise ValueError(f"transforms must be some of {', '.join(TRANSFORMS)}")
+        return self
 
 
 class EvaluateConfig(Config):
@@ -146,6 +176,14 @@ class TrackingConfig(Config):
     register_as: str | None = "stillwatch"
     """Registered model that gets the new version; none when null."""
     alias: str = "challenger"
+    """The alias that the new version takes; `champion` is given by `stillwatch promote` alone."""
+
+    @field_validator("alias")
+    @classmethod
+    def _nobody_is_born_champion(cls, alias: str) -> str:
+        if alias == "champion":
+            raise ValueError("champion is given by `stillwatch promote`, which asks the gate; name another alias")
+        return alias
 
 
 class TrainConfig(Config):
@@ -162,6 +200,13 @@ class TrainConfig(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     bundle: BundleConfig = BundleConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _shares_are_whole(self) -> TrainConfig:
+        given = {source.share is not None for source in self.sources if source.role != "test"}
+        if len(given) > 1 or any(source.share is not None for source in self.sources if source.role == "test"):
+            raise ValueError("share must be given to every source that is trained on, or to none")
+        return self
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -18,8 +18,9 @@ from torch.utils.data import Dataset
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import LabelledRequest
-from stillwatch.model.network import NO_TECHNIQUE
+from stillwatch.model.losses import NO_TECHNIQUE
 from stillwatch.model.windows import Windower, Windows
+from stillwatch.train.variants import Rewriter, TokenDropout
 
 
 class Example(TypedDict):
@@ -29,18 +30,29 @@ class Example(TypedDict):
     label: int
     technique: int
     attributes: tuple[float, ...]
+    family: int
 
 
 class Examples(Dataset[Example]):
     """Labelled windows. With `max_windows`, longer requests give a fresh draw of their windows at every reading."""
 
     def __init__(
-        self, records: Sequence[LabelledRequest], windows: Sequence[Windows], max_windows: int | None = None
+        self,
+        records: Sequence[LabelledRequest],
+        windows: Sequence[Windows],
+        max_windows: int | None = None,
+        *,
+        rewriter: Rewriter | None = None,
+        dropout: TokenDropout | None = None,
     ) -> None:
-        """Keep records and their windows, index by index."""
+        """Keep records and their windows, index by index; for training, with other ways to read them."""
         self.records = records
         self.windows = windows
         self._max_windows = max_windows
+        self._rewriter = rewriter
+        self._dropout = dropout
+        numbers: dict[tuple[str, str], int] = {}
+        self._families = [numbers.setdefault((r.label, r.family), len(numbers)) for r in records]
 
     def __len__(self) -> int:
         """How many records."""
@@ -49,15 +61,19 @@ class Examples(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         """The windows to read now, the label and the technique of one record."""
         record = self.records[index]
-        ids = self.windows[index].ids
+        rewritten = self._rewriter.draw(record) if self._rewriter is not None else None
+        ids = self.windows[index].ids if rewritten is None else rewritten
         if self._max_windows is not None and len(ids) > self._max_windows:
             ids = tuple(ids[i] for i in _draw_windows(len(ids), self._max_windows))
+        if self._dropout is not None:
+            ids = tuple(self._dropout.mask(window) for window in ids)
         technique = TECHNIQUES.index(record.technique) if record.is_extraction and record.technique else NO_TECHNIQUE
         return {
             "windows": ids,
             "label": int(record.is_extraction),
             "technique": technique,
             "attributes": _encode_attributes(record.attributes),
+            "family": self._families[index],
         }
 
 
@@ -81,7 +97,18 @@ class WindowCollator:
 
     def __call__(self, examples: list[Example]) -> dict[str, Tensor]:
         """Stack a batch."""
-        rows = [example["windows"] for example in examples]
+        input_ids, attention_mask = self.stack([example["windows"] for example in examples])
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "labels": torch.tensor([example["label"] for example in examples]),
+            "techniques": torch.tensor([example["technique"] for example in examples]),
+            "attributes": torch.tensor([example["attributes"] for example in examples]),
+            "families": torch.tensor([example["family"] for example in examples]),
+        }
+
+    def stack(self, rows: Sequence[tuple[tuple[int, ...], ...]]) -> tuple[Tensor, Tensor]:
+        """Token ids and attention mask of requests given as windows, each of shape (requests, windows, tokens)."""
         shape = (len(rows), max(len(row) for row in rows), max(len(ids) for row in rows for ids in row))
         input_ids = torch.full(shape, self.pad_id, dtype=torch.long)
         attention_mask = torch.zeros(shape, dtype=torch.long)
@@ -89,13 +116,7 @@ class WindowCollator:
             for j, ids in enumerate(row):
                 input_ids[i, j, : len(ids)] = torch.tensor(ids)
                 attention_mask[i, j, : len(ids)] = 1
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "labels": torch.tensor([example["label"] for example in examples]),
-            "techniques": torch.tensor([example["technique"] for example in examples]),
-            "attributes": torch.tensor([example["attributes"] for example in examples]),
-        }
+        return input_ids, attention_mask
 
 
 def cut_windows(windower: Windower, records: Sequence[LabelledRequest]) -> list[Windows]:

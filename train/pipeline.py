@@ -31,7 +31,7 @@ from stillwatch.train.config import TrainConfig
 from stillwatch.train.figures import draw_figures
 from stillwatch.train.fit import Fitted, fit
 from stillwatch.train.ledger import VersionRecord
-from stillwatch.train.planning import describe_records, load_records, plan_folds
+from stillwatch.train.planning import Loaded, describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
@@ -68,9 +68,10 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
     transformers_logging.disable_progress_bar()  # of loading weights: over before it is read
     Store.open()  # refuse early: before minutes of reading
     resolve_encoder(config.model.encoder, config.model.revision)
-    records, roles = load_records(config)
+    loaded = load_records(config)
+    records = loaded.records
     console.print(describe_records(records))
-    folds = plan_folds(records, roles, config, console)
+    folds = plan_folds(records, loaded.roles, config, console)
     with Tracker.open(config.tracking.experiment, config.name) as tracker:
         provenance = describe_provenance(seed=config.seed)
         digest = digest_records(records)
@@ -80,7 +81,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         tracker.log_params(config.model_dump(mode="json"))
         tracker.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
         baselines = build_baselines(config)
-        fold_results = [_track_fold(records, fold, config, baselines, folder, tracker, resume) for fold in folds]
+        fold_results = [_track_fold(loaded, fold, config, baselines, folder, tracker, resume) for fold in folds]
         results = measure_folds(records, fold_results, config)
         for path, figure in draw_figures(records, fold_results, results).items():
             tracker.log_figure(figure, path)
@@ -88,7 +89,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         tracker.log_json(results.to_json(), "results.json")
         results.write(folder / "results.json")
         calibration = calibrate(records, fold_results, config)
-        final, learnt_from = choose_final(records, fold_results, config, folder, tracker, resume)
+        final, learnt_from = choose_final(loaded, fold_results, config, folder, tracker, resume)
         trained = {
             "config": config.name,
             "dataset_digest": digest,
@@ -128,11 +129,11 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
 
 def follow(config: TrainConfig, *, folder: Path, resume: bool = False) -> None:
     """What the other processes of a distributed run do: take their share of every fit, and nothing else."""
-    records, roles = load_records(config)
-    folds = plan_folds(records, roles, config, Console(quiet=True))
-    fitted = [fit_fold(records, fold, config, folder, resume=resume) for fold in folds]
+    loaded = load_records(config)
+    folds = plan_folds(loaded.records, loaded.roles, config, Console(quiet=True))
+    fitted = [fit_fold(loaded, fold, config, folder, resume=resume) for fold in folds]
     if config.bundle.train_on == "all":
-        fit_all(records, fitted, config, folder, resume=resume)
+        fit_all(loaded, fitted, config, folder, resume=resume)
 
 
 def build_baselines(config: TrainConfig) -> dict[str, Baseline]:
@@ -174,7 +175,7 @@ def calibrate(
 
 
 def choose_final(
-    records: Sequence[LabelledRequest],
+    loaded: Loaded,
     fold_results: Sequence[FoldResult],
     config: TrainConfig,
     folder: Path,
@@ -184,15 +185,15 @@ def choose_final(
     """The model that goes into the bundle, and the records it learnt from."""
     first = fold_results[0]
     if config.bundle.train_on == "fold":
-        return first.fitted, [records[i] for i in first.fold.train]
+        return first.fitted, [loaded.records[i] for i in first.fold.train]
     with tracker.open_child("final") as child:
         fitted = [result.fitted for result in fold_results]
-        final = fit_all(records, fitted, config, folder, callbacks=[StepLogger(child)], resume=resume)
-    return final, _decided(records)
+        final = fit_all(loaded, fitted, config, folder, callbacks=[StepLogger(child)], resume=resume)
+    return final, _decided(loaded.records)
 
 
 def fit_all(
-    records: Sequence[LabelledRequest],
+    loaded: Loaded,
     fitted: Sequence[Fitted],
     config: TrainConfig,
     folder: Path,
@@ -202,12 +203,13 @@ def fit_all(
 ) -> Fitted:
     """A fit on every family, for as many epochs as the folds took at the median."""
     return fit(
-        _decided(records),
+        _decided(loaded.records),
         (),
         model=config.model,
         config=config.fit,
         seed=config.seed,
         folder=folder / "final",
+        shares=loaded.shares,
         epochs=float(np.median([each.best_epoch for each in fitted])),
         callbacks=callbacks,
         resume=resume,
@@ -219,7 +221,7 @@ def _decided(records: Sequence[LabelledRequest]) -> list[LabelledRequest]:
 
 
 def _track_fold(
-    records: Sequence[LabelledRequest],
+    loaded: Loaded,
     fold: Fold,
     config: TrainConfig,
     baselines: dict[str, Baseline],
@@ -234,9 +236,9 @@ def _track_fold(
             ("test", fold.test),
         )
         for context, side in sides:
-            chosen = [records[i] for i in side]
+            chosen = [loaded.records[i] for i in side]
             counts = Counter(record.label.value for record in chosen)
             child.log_dataset(f"{config.name}-{fold.name}-{context}", digest_records(chosen), counts, context)
-        fitted = fit_fold(records, fold, config, folder, callbacks=[StepLogger(child)], resume=resume)
+        fitted = fit_fold(loaded, fold, config, folder, callbacks=[StepLogger(child)], resume=resume)
         child.log_metrics({"best_epoch": fitted.best_epoch, "family_auroc": fitted.family_auroc or 0.0})
-        return score_fold(records, fold, fitted, config=config, baselines=baselines)
+        return score_fold(loaded.records, fold, fitted, config=config, baselines=baselines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
@@ -16,31 +16,54 @@ from stillwatch.data.sources import load_configured
 from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
+from stillwatch.train.sampling import SourceShare
 
 Roles = Mapping[str, str]
 """The role of each `source` field: `rotate`, `train` or `test`."""
 
 
-def load_records(config: TrainConfig) -> tuple[list[LabelledRequest], Roles]:
-    """The records of every source, and what each `source` field is for.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The records of every source of a configuration.
+
+    Attributes:
+        records: all of them.
+        roles: what each `source` field is for.
+        shares: what share of the training draws each configured source has; empty where none was given.
+    """
+
+    records: list[LabelledRequest]
+    roles: Roles
+    shares: tuple[SourceShare, ...]
+
+
+def load_records(config: TrainConfig) -> Loaded:
+    """Read every source.
 
     Raises:
-        ConfigError: two sources give the same record id, or the same `source` once to train and once to rotate.
+        ConfigError: two sources give the same record id, or the same `source` once to train and once to rotate, or
+            under two shares.
     """
     records: list[LabelledRequest] = []
     roles: dict[str, str] = {}
+    shares: list[SourceShare] = []
     for source in config.sources:
         loaded = load_configured(source, seed=config.seed, root=config.data_root)
-        for name in {record.source for record in loaded}:
+        names = frozenset(record.source for record in loaded)
+        for name in names:
             if roles.setdefault(name, source.role) != source.role:
                 raise ConfigError(f"sources: {name} stands under two roles; give it one")
+            if source.share is not None and any(name in each.sources for each in shares):
+                raise ConfigError(f"sources: {name} stands under two shares; give it one")
+        if source.share is not None:
+            shares.append(SourceShare(names, source.share))
         records += loaded
     repeated = [name for name, count in Counter(r.id for r in records).items() if count > 1]
     if repeated:
         raise ConfigError(
             f"sources: {len(repeated)} record ids occur twice; name each source once, give each row its own id"
         )
-    return records, roles
+    return Loaded(records, roles, tuple(shares))
 
 
 def describe_records(records: Sequence[LabelledRequest]) -> str:

@@ -22,6 +22,7 @@ from stillwatch.train.baselines import Baseline
 from stillwatch.train.calibrate import fit_calibration
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.fit import Fitted, fit
+from stillwatch.train.planning import Loaded
 from stillwatch.train.progress import bar
 
 SYSTEM = "stillwatch"
@@ -50,7 +51,7 @@ class FoldResult:
 
 
 def fit_fold(
-    records: Sequence[LabelledRequest],
+    loaded: Loaded,
     fold: Fold,
     config: TrainConfig,
     folder: Path,
@@ -60,12 +61,13 @@ def fit_fold(
 ) -> Fitted:
     """Fit on a fold's training records, stopped early on its validation families; checkpoints go below `folder`."""
     return fit(
-        [records[i] for i in fold.train],
-        [records[i] for i in fold.validation],
+        [loaded.records[i] for i in fold.train],
+        [loaded.records[i] for i in fold.validation],
         model=config.model,
         config=config.fit,
         seed=config.seed,
         folder=folder / fold.name,
+        shares=loaded.shares,
         callbacks=callbacks,
         resume=resume,
     )

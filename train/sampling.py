@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from stillwatch.train.examples import Examples
+
+
+@dataclass(frozen=True, slots=True)
+class SourceShare:
+    """What share of the draws of either label goes to some sources, relative to that of others.
+
+    Attributes:
+        sources: names as in the `source` field of records.
+        share: above 0; a share without records of a label is dealt to the others.
+    """
+
+    sources: frozenset[str]
+    share: float
 
 
 class FamilySampler(Sampler[int]):
@@ -29,6 +43,7 @@ class FamilySampler(Sampler[int]):
         seed: int,
         record_weights: NDArray[np.float64] | None = None,
         window_balance: float = 0.0,
+        shares: Sequence[SourceShare] = (),
     ) -> None:
         """Weigh each record by its label and family.
 
@@ -40,6 +55,7 @@ class FamilySampler(Sampler[int]):
             seed: of all epochs.
             record_weights: multiplies the weight of each record, shape (records,).
             window_balance: 0 draws requests of any length evenly, 1 in proportion to their windows.
+            shares: how draws are dealt to sources, every one of them named; by their weights when empty.
         """
         sizes = Counter((r.label, r.family) for r in examples.records)
         raw = np.array([sizes[r.label, r.family] ** -family_balance for r in examples.records])
@@ -48,6 +64,9 @@ class FamilySampler(Sampler[int]):
             raw *= record_weights
         labels = np.array([r.is_extraction for r in examples.records])
         for side in (True, False):
+            for each in shares:
+                members = (labels == side) & np.array([r.source in each.sources for r in examples.records])
+                raw[members] *= each.share / (raw[members].sum() or 1.0)
             raw[labels == side] /= raw[labels == side].sum() or 1.0
         self._weights = raw / raw.sum()
         self._lengths = np.array([sum(map(len, w.ids[:2])) for w in examples.windows])

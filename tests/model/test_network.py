@@ -9,7 +9,8 @@ from transformers import AutoModel
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import EncoderError
 from stillwatch.data.labels import TECHNIQUES
-from stillwatch.model.network import NO_TECHNIQUE, RequestClassifier
+from stillwatch.model.losses import NO_TECHNIQUE
+from stillwatch.model.network import RequestClassifier
 
 FAMILIES = ["bert_folder", "roberta_folder"]
 IDS = torch.tensor([[[2, 9, 8, 3], [2, 7, 3, 1]], [[2, 6, 5, 3], [1, 1, 1, 1]]])

@@ -11,10 +11,10 @@ import torch
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
-from stillwatch.model.network import NO_TECHNIQUE
+from stillwatch.model.losses import NO_TECHNIQUE
 from stillwatch.model.windows import Windows
 from stillwatch.train.examples import Examples, WindowCollator
-from stillwatch.train.sampling import FamilySampler
+from stillwatch.train.sampling import FamilySampler, SourceShare
 
 
 def record(label: Label, family: str, number: int, technique: Technique | None = None) -> LabelledRequest:
@@ -155,3 +155,22 @@ def test_long_requests_are_drawn_more_often_where_asked() -> None:
         FamilySampler(examples, num_draws=4000, family_balance=0.5, batch_size=16, seed=3, window_balance=1.0)
     )
     assert draws[3] / 4000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_draws_of_a_label_are_dealt_to_sources_by_their_shares() -> None:
+    records = [replace(record(Label.BENIGN, f"b{i % 3}", i), source="ours" if i < 10 else "real") for i in range(100)]
+    records += [replace(record(Label.EXTRACTION, "e", i), source="ours") for i in range(20)]
+    examples = Examples(records, [windows(3)] * len(records))
+    shares = (SourceShare(frozenset({"ours"}), 4.0), SourceShare(frozenset({"real", "elsewhere"}), 1.0))
+    drawn = FamilySampler(
+        examples, num_draws=4000, family_balance=0.5, batch_size=16, seed=3, shares=shares, window_balance=0.5
+    )
+    counts = Counter((records[i].label, records[i].source) for i in drawn)
+    assert counts[Label.BENIGN, "ours"] / 4000 == pytest.approx(0.4, abs=0.03)
+    assert counts[Label.BENIGN, "real"] / 4000 == pytest.approx(0.1, abs=0.03)
+    assert counts[Label.EXTRACTION, "ours"] / 4000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_families_of_one_name_and_another_label_are_not_one() -> None:
+    examples = Examples([record(Label.BENIGN, "f", 0), record(Label.EXTRACTION, "f", 1)] * 2, [windows(3)] * 4)
+    assert [examples[i]["family"] for i in range(4)] == [0, 1, 0, 1]

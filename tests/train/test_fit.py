@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,19 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from stillwatch.data.errors import EncoderError
+from stillwatch.data.errors import ConfigError, EncoderError
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.logits import compute_logits
 from stillwatch.model.network import RequestClassifier
 from stillwatch.model.torch_runtime import TorchRuntime
+from stillwatch.train.averaging import RAW_WEIGHTS
 from stillwatch.train.classifier import check_window
 from stillwatch.train.config import FitConfig, ModelConfig
-from stillwatch.train.fit import Fitted, fit
+from stillwatch.train.fit import Fitted, find_checkpoint, fit
 from stillwatch.train.metrics import auroc
+from stillwatch.train.sampling import SourceShare
+from stillwatch.train.trainer import RequestTrainer
 from stillwatch.train.validation import draw_evenly
 
 slow = pytest.mark.slow
@@ -261,3 +268,106 @@ def test_validation_records_are_dealt_family_by_family() -> None:
     assert draw_evenly(records, 40, seed=3) == dealt
     assert draw_evenly(records, 40, seed=4) != dealt
     assert draw_evenly(records, 1000, seed=3) == records
+
+
+@slow
+def test_an_average_of_weights_is_what_is_evaluated_and_left_behind(model: ModelConfig, tmp_path: Path) -> None:
+    settings = config(epochs=2, ema_decay=0.9)
+    averaged = fit(TRAIN, VALIDATION, model=model, config=settings, seed=1, folder=tmp_path / "a")
+    plain = fit(TRAIN, VALIDATION, model=model, config=config(epochs=2), seed=1, folder=tmp_path / "b")
+    assert not same_weights(averaged, plain)
+    labels = [int(record.is_extraction) for record in VALIDATION]
+    assert auroc(labels, scores(averaged, VALIDATION)) > 0.9
+    raw = load_file(tmp_path / "a" / Path(find_checkpoint(tmp_path / "a") or "").name / RAW_WEIGHTS)
+    assert not torch.equal(raw["extraction_head.weight"], averaged.model.extraction_head.weight)
+
+
+@slow
+def test_without_validation_too_the_average_is_left_behind(model: ModelConfig, tmp_path: Path) -> None:
+    settings = config(ema_decay=0.9)
+    averaged = fit(TRAIN, (), model=model, config=settings, seed=1, folder=tmp_path, epochs=1)
+    saved = load_file(tmp_path / "checkpoint-12" / "model.safetensors")
+    assert all(torch.equal(saved[name], tensor) for name, tensor in averaged.model.state_dict().items())
+
+
+@slow
+def test_an_interrupted_average_goes_on_to_the_same_weights(model: ModelConfig, tmp_path: Path) -> None:
+    settings = config(epochs=3, patience=9, ema_decay=0.8)
+    whole = fit(TRAIN, VALIDATION, model=model, config=settings, seed=1, folder=tmp_path / "whole")
+    broken = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        fit(TRAIN, VALIDATION, model=model, config=settings, seed=1, folder=broken, callbacks=[Watcher(14)])
+    resumed = fit(TRAIN, VALIDATION, model=model, config=settings, seed=1, folder=broken, resume=True)
+    assert same_weights(resumed, whole)
+
+
+@slow
+def test_a_checkpoint_without_an_average_is_not_gone_on_from_with_one(model: ModelConfig, tmp_path: Path) -> None:
+    fit(TRAIN, (), model=model, config=config(), seed=1, folder=tmp_path, epochs=1)
+    with pytest.raises(ConfigError, match=r"fit\.ema_decay"):
+        fit(TRAIN, (), model=model, config=config(ema_decay=0.9), seed=1, folder=tmp_path, epochs=2, resume=True)
+
+
+@slow
+def test_heads_fitted_first_tell_the_labels_apart_before_the_encoder_learns(
+    model: ModelConfig, bert_folder: Path, tmp_path: Path
+) -> None:
+    crawling = {"learning_rate": 1e-12, "head_learning_rate": 1e-12, "epochs": 1}
+    fitted = fit(TRAIN, (), model=model, config=config(head_first=True, **crawling), seed=1, folder=tmp_path / "a")
+    fresh = fit(TRAIN, (), model=model, config=config(**crawling), seed=1, folder=tmp_path / "b")
+    labels = [int(record.is_extraction) for record in TRAIN]
+    assert auroc(labels, scores(fitted, TRAIN)) > max(0.8, auroc(labels, scores(fresh, TRAIN)))
+    before = RequestClassifier.from_encoder(bert_folder).encoder.state_dict()
+    assert all(torch.allclose(before[name], tensor) for name, tensor in fitted.model.encoder.state_dict().items())
+
+
+@slow
+def test_fits_of_several_seeds_are_averaged(model: ModelConfig, tmp_path: Path) -> None:
+    settings = config(epochs=1, head_first=True, seeds=(1, 2))
+    soup = fit(TRAIN, VALIDATION, model=model, config=settings, seed=1, folder=tmp_path)
+    states = []
+    for seed in (1, 2):
+        checkpoint = find_checkpoint(tmp_path / f"seed-{seed}")
+        assert checkpoint is not None
+        states.append(load_file(Path(checkpoint) / "model.safetensors"))
+    assert not torch.equal(*(state["extraction_head.weight"] for state in states))
+    for name, tensor in soup.model.state_dict().items():
+        assert torch.allclose(tensor, (states[0][name] + states[1][name]) / 2, atol=1e-6)
+    assert soup.family_auroc is not None
+    assert soup.family_auroc > 0.9
+
+
+@slow
+def test_every_way_to_learn_works_beside_every_other(model: ModelConfig, tmp_path: Path) -> None:
+    everything = model.model_copy(update={"attribute_weight": 0.2, "contrastive_weight": 0.2})
+    settings = config(
+        head_first=True, ema_decay=0.9, layer_decay=0.8, token_dropout=0.1, transform_share=0.3, bf16=True, seeds=(1, 2)
+    )
+    train = [replace(record, attributes=("batch",)) if record.is_extraction else record for record in TRAIN]
+    shares = (SourceShare(frozenset({"test"}), 1.0),)
+    fitted = fit(train, VALIDATION, model=everything, config=settings, seed=1, folder=tmp_path, shares=shares)
+    assert fitted.family_auroc is not None
+    assert fitted.family_auroc > 0.9
+
+
+def test_layers_learn_the_slower_the_lower_they_lie(bert_folder: Path, tmp_path: Path) -> None:
+    network = RequestClassifier.from_encoder(bert_folder)
+    trainer = RequestTrainer(
+        network,
+        args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[]),
+        sampler=SequentialSampler([]),
+        config=config(learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.5),
+    )
+    rates = {id(p): group["lr"] for group in trainer.create_optimizer().param_groups for p in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
+    assert {rate for name, rate in found.items() if "_head" in name} == {1e-2}
+    assert {rate for name, rate in found.items() if ".layer.1." in name} == {1e-3}
+    assert {rate for name, rate in found.items() if ".layer.0." in name} == {5e-4}
+    assert {rate for name, rate in found.items() if ".embeddings." in name} == {2.5e-4}
+    assert len(found) == len(rates)
+
+
+@pytest.mark.parametrize("fields", [{"seeds": (1, 2)}, {"seeds": (1,), "head_first": True}, {"transforms": ("x",)}])
+def test_options_that_do_not_fit_together_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        config(**fields)

@@ -28,6 +28,7 @@ from stillwatch.train.config import TrainConfig, load_config
 from stillwatch.train.ledger import RunRecord
 from stillwatch.train.planning import load_records, plan_folds
 from stillwatch.train.results import STREAM_ONLY
+from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.tracking import Store
 
 pytestmark = pytest.mark.slow
@@ -195,13 +196,14 @@ def test_a_run_keeps_its_configuration_so_that_it_can_be_repeated(place: Workpla
 def test_a_run_names_its_data_by_our_digest(place: Workplace, run: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)  # paths of sources are below the working folder
     config = place.config
-    records, roles = load_records(config)
+    loaded = load_records(config)
+    records = loaded.records
     assert run.tags["dataset.digest"] == digest_records(records)
     client = place.store.client
     whole = client.get_run(run.id).inputs
     assert whole is not None
     assert [json.loads(each.dataset.source)["digest"] for each in whole.dataset_inputs] == [digest_records(records)]
-    for fold in plan_folds(records, roles, config, Console(quiet=True)):
+    for fold in plan_folds(records, loaded.roles, config, Console(quiet=True)):
         (child,) = [one for one in place.store.list_runs("trial") if (one.parent, one.name) == (run.id, fold.name)]
         inputs = client.get_run(child.id).inputs
         assert inputs is not None
@@ -296,10 +298,11 @@ def test_a_promoted_version_is_what_champion_downloads_and_it_scores(place: Work
 
 @pytest.mark.usefixtures("run")
 def test_evaluate_with_json_prints_its_results_and_nothing_else(place: Workplace) -> None:
-    told = json.loads(place.done("evaluate", "--bundle", f"{FIRST}/bundle", "--data", "rows.jsonl", "--json"))
-    (metrics,) = told["systems"].values()
-    assert (metrics["num_benign"], metrics["num_extraction"]) == (30, 30)
-    assert {label: sum(actions.values()) for label, actions in told["actions"].items()} == {
+    asked = ("evaluate", "--model", f"{FIRST}/bundle", "--data", "rows.jsonl", "--json", "-", "--no-track")
+    told = Evaluation.from_json(json.loads(place.done(*asked)))
+    assert (told.first.metrics.num_benign, told.first.metrics.num_extraction) == (30, 30)
+    assert [carried.name for carried in told.first.carried] == ["review", "flag"]
+    assert {rate.group: rate.num_records for rate in told.first.carried[0].rates} == {
         "benign": 30,
         "extraction": 30,
         "ambiguous": 2,

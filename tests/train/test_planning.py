@@ -11,6 +11,7 @@ from string import ascii_lowercase
 from typing import Literal
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 
 from stillwatch.data.dialects import dump_labelled
@@ -20,6 +21,7 @@ from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.data.splits import check_fold
 from stillwatch.train.config import SourceConfig, SplitConfig, TrainConfig
 from stillwatch.train.planning import describe_records, load_records, plan_folds
+from stillwatch.train.sampling import SourceShare
 
 
 def record(number: int, source: str = "s", *, text: str | None = None, label: Label | None = None) -> LabelledRequest:
@@ -59,17 +61,18 @@ QUIET = Console(quiet=True)
 def test_records_of_all_sources_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
     others = [record(number, "t") for number in range(6)]
     sources = (file(write(tmp_path / "t.jsonl", others), "train"), file(write(tmp_path / "s.jsonl", ROWS)))
-    records, roles = load_records(config(*sources))
-    assert records == others + ROWS
-    assert roles == {"t": "train", "s": "rotate"}
+    loaded = load_records(config(*sources))
+    assert loaded.records == others + ROWS
+    assert loaded.shares == ()
+    assert loaded.roles == {"t": "train", "s": "rotate"}
 
 
 def test_a_source_is_thinned_by_a_draw_of_the_run(tmp_path: Path) -> None:
     source = file(write(tmp_path / "s.jsonl", ROWS), max_per_source=10)
-    records, _ = load_records(config(source))
+    records = load_records(config(source)).records
     assert len(records) == 10
     assert records != ROWS[:10]
-    assert records == load_records(config(source))[0]
+    assert records == load_records(config(source)).records
 
 
 def test_a_record_that_two_sources_give_is_refused(tmp_path: Path) -> None:
@@ -82,8 +85,20 @@ def test_a_source_under_two_roles_is_refused(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one.jsonl", ROWS[:30]), write(tmp_path / "two.jsonl", ROWS[30:])
     with pytest.raises(ConfigError, match="s stands under two roles"):
         load_records(config(file(one), file(two, "train")))
-    records, roles = load_records(config(file(one), file(two)))
-    assert (records, roles) == (ROWS, {"s": "rotate"})
+    loaded = load_records(config(file(one), file(two)))
+    assert (loaded.records, loaded.roles) == (ROWS, {"s": "rotate"})
+
+
+def test_each_configured_source_has_its_share_of_the_draws_or_none_has(tmp_path: Path) -> None:
+    others = [record(number, "t") for number in range(6)]
+    one, two = file(write(tmp_path / "one.jsonl", ROWS)), file(write(tmp_path / "two.jsonl", others), "train")
+    shared = [source.model_copy(update={"share": share}) for source, share in ((one, 1.0), (two, 4.0))]
+    assert load_records(config(*shared)).shares == (SourceShare(frozenset("s"), 1.0), SourceShare(frozenset("t"), 4.0))
+    with pytest.raises(ValidationError, match="share must be given to every source"):
+        config(shared[0], two)
+    again = file(write(tmp_path / "again.jsonl", [record(99)])).model_copy(update={"share": 1.0})
+    with pytest.raises(ConfigError, match="s stands under two shares"):
+        load_records(config(*shared, again))
 
 
 def test_only_the_folds_asked_for_are_planned() -> None:
