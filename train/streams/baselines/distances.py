@@ -72,7 +72,8 @@ def iter_blocks(rows: Rows, reach: int | None = None) -> Iterator[Block]:
     for start in range(0, num_requests, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, num_requests)
         first = max(0, start - reach)
-        back = np.arange(start, stop)[:, None] - np.arange(first, stop)[None, :]
+        numbers = np.arange(stop, dtype=np.int32)
+        back = numbers[start:, None] - numbers[None, first:]
         yield Block(start, first, square_distances(rows[start:stop], rows[first:stop]), (back > 0) & (back <= reach))
 
 

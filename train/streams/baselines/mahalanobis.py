@@ -1,9 +1,10 @@
 """Mahalanobis distance of a window's mean from honest requests.
 
 Lee et al. (NeurIPS 2018), equation 2, takes the distance of one input's features to the mean of the nearest class
-under a shared covariance. Here, as in the comparison of arXiv 2606.05725, honest traffic is one class and the mean
-embedding of a window is measured. Adapted from images: features are the sentence embedding of a text; only the last
-layer is used; the covariance is shrunk as Ledoit and Wolf (2004) do, because embeddings are wide and few.
+under a shared covariance. Here honest traffic is one class, the marginal variant that arXiv 2606.05725 compares with;
+that a window is measured by its mean embedding is our reading of it. Adapted from images: features are the sentence
+embedding of a text; only the last layer is used; the covariance is shrunk as Ledoit and Wolf (2004) do, because
+embeddings are wide and few.
 """
 
 from __future__ import annotations

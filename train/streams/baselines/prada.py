@@ -1,6 +1,6 @@
 """PRADA: are the distances between an account's requests distributed as honest ones are, that is normally?
 
-Juuti et al. (EuroS&P 2019), algorithm in section V: for each predicted class c a growing set G_c; a query's distance
+Juuti et al. (EuroS&P 2019), their detection algorithm: for each predicted class c a growing set G_c; a query's distance
 d is its least distance to G_c, kept in D; it joins G_c when d > T_c, and T_c becomes the larger of T_c and
 mean(D_Gc) - std(D_Gc), D_Gc being the distances at which queries joined. Once D holds more than 100, values beyond
 three standard deviations are dropped and the Shapiro-Wilk statistic W of the rest is compared with delta. The

@@ -5,9 +5,10 @@ similar pair; the account is cancelled when it has made more than N of them. As 
 counts once, however many earlier ones it resembles.
 Adapted from images: the paper trains its encoder on adversarially perturbed images, which have no counterpart for
 texts; the request model's sentence embedding takes its place (arXiv 2606.05725 does the same with another encoder).
-The threshold on distance is a small quantile of distances between honest requests of different accounts, which
-should not be all but equal. With a window, the share of such requests in it is taken instead of their count, as
-windows of traffic ask for.
+Ours where the paper tunes on images: the threshold on distance is a small quantile of distances between honest
+requests of different accounts, which should not be all but equal; N is set like every detector's threshold
+(`conformal.py`). With a window, the share of such requests in it is taken instead of their count over the account's
+life, as windows of traffic ask for.
 """
 
 from __future__ import annotations
