@@ -18,7 +18,7 @@ GROUP = "stillwatch.commands"
 
 SUMMARIES = {
     "data": "Build and describe datasets.",
-    "evaluate": "Measure a bundle on labelled requests.",
+    "evaluate": "Measure a model, and others beside it, on labelled requests.",
     "promote": "Give a registered version an alias.",
     "runs": "Look at tracked runs and registered versions.",
     "score": "Score requests: JSONL in, verdicts out.",

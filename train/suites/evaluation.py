@@ -195,7 +195,8 @@ class CaseGroup:
         strength: of a transform, from 0 to 1; else None.
         num_characters: of padding; else None.
         record_ids: ids in `Evaluation.records`: of the records, or of those that were changed.
-        scores: of the changed records, in the order of the systems, then of `record_ids`; empty when unchanged.
+        scores: of the changed records, in the order of the systems, then of `record_ids`; empty when unchanged, and
+            for a system that reads no text.
         rates: by system, label and threshold.
     """
 
