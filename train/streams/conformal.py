@@ -8,7 +8,7 @@ What is promised: if the accounts calibrated on and a fresh honest account are e
 flagged with probability at most `alpha`. That is an average over calibrations (marginal); the rate that one
 calibration realises varies by a known law (Vovk 2012), told as an interval. With `confidence` the rate itself is
 kept at `alpha` in that share of calibrations. What is not promised: anything after the horizon, for a single
-persona, or for honest traffic unlike the calibration's; `compare_accounts` warns when two samples differ.
+persona, or for honest traffic unlike the calibration's (`checking.py` compares samples and checks a promise).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from scipy.stats import beta, betabinom, binomtest, fisher_exact, ks_2samp
+from scipy.stats import beta
 
 from stillwatch.data.errors import InputError
 from stillwatch.train.intervals import Interval
@@ -28,9 +28,6 @@ from stillwatch.train.streams.arrays import Floats
 
 _LEVEL = 0.95
 _ROUNDING = 1e-9  # 0.001 * 1000 must count as one account
-_TAIL = 0.1
-"""Share of accounts, those with the highest maxima, that a comparison looks at on its own."""
-_SUSPICIOUS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,37 +117,6 @@ class Promise:
             raise InputError(field, first["msg"], "give a promise as calibration writes it") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A promise against fresh honest accounts.
-
-    Attributes:
-        num_flagged: fresh accounts ever flagged.
-        num_accounts: fresh accounts.
-        rate: their share with its exact 95% interval (Clopper and Pearson, 1934).
-        p_value: how likely so many flags are if the promise holds; beta-binomial, exact when all accounts are
-            exchangeable and no two maxima are equal.
-    """
-
-    num_flagged: int
-    num_accounts: int
-    rate: Interval
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two samples of honest accounts that ought to be alike.
-
-    Attributes:
-        p_value: how likely such a difference is among exchangeable accounts: the lesser of two tests, doubled.
-        warning: what is wrong in words, None when nothing is.
-    """
-
-    p_value: float
-    warning: str | None
-
-
 def take_maxima(statistics: Iterable[Floats], horizon: int) -> Floats:
     """The running maximum of each account at the horizon; a shorter account counts with the maximum that it has.
 
@@ -209,55 +175,6 @@ def calibrate_threshold(maxima: Floats, alpha: float, horizon: int, confidence: 
     num_allowed = _count_allowed(num_accounts, alpha, confidence)
     passed = np.sort(maxima)[num_accounts - 1 - num_allowed]
     return Promise(alpha, horizon, num_accounts, num_allowed, float(np.nextafter(passed, np.inf)), confidence)
-
-
-def check_promise(promise: Promise, maxima: Floats) -> Kept:
-    """Measure a promise on fresh honest accounts.
-
-    Args:
-        promise: what was promised.
-        maxima: of accounts that were neither fitted nor calibrated on, over the promise's horizon.
-
-    Raises:
-        InputError: when there are none.
-    """
-    if len(maxima) == 0:
-        raise InputError("maxima", "no fresh account", "give at least one")
-    flagged, total = int(promise.flags(maxima).sum()), len(maxima)
-    exact = binomtest(flagged, total).proportion_ci(_LEVEL, method="exact")
-    law = betabinom(total, promise.num_allowed + 1, promise.num_accounts - promise.num_allowed)
-    return Kept(
-        flagged, total, Interval(float(exact.low), flagged / total, float(exact.high)), float(law.sf(flagged - 1))
-    )
-
-
-def compare_accounts(one: Floats, other: Floats) -> Comparison:
-    """Whether two samples of honest accounts look exchangeable, such as the earlier and the later half by start.
-
-    Kolmogorov-Smirnov on all maxima, and Fisher's exact test on the highest tenth, where the threshold will lie.
-    It sees gross differences only: a high p-value proves nothing.
-
-    Args:
-        one: maxima of the accounts of a sample.
-        other: of another; not a random half of the same, which would always pass.
-
-    Raises:
-        InputError: when a sample is empty.
-    """
-    if not len(one) or not len(other):
-        raise InputError("maxima", "an empty sample of accounts", "compare two samples that hold accounts")
-    bar = np.quantile(np.concatenate([one, other]), 1 - _TAIL, method="higher")
-    highest = [int((sample >= bar).sum()) for sample in (one, other)]
-    table = [[high, len(sample) - high] for high, sample in zip(highest, (one, other), strict=True)]
-    p_value = min(1.0, 2 * min(float(ks_2samp(one, other).pvalue), float(fisher_exact(table).pvalue)))
-    warning = None
-    if p_value < _SUSPICIOUS:
-        warning = (
-            f"the two samples of honest accounts differ (p = {p_value:.2g}; {highest[0]} of {len(one)} and "
-            f"{highest[1]} of {len(other)} among the highest tenth): the promise may not hold for later accounts; "
-            f"calibrate on traffic like that to come"
-        )
-    return Comparison(p_value, warning)
 
 
 def rank_accounts(calibration: Floats, maxima: Floats) -> Floats:
