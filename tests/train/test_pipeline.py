@@ -29,7 +29,6 @@ from stillwatch.train.ledger import RunRecord
 from stillwatch.train.planning import load_records, plan_folds
 from stillwatch.train.results import STREAM_ONLY
 from stillwatch.train.suites.evaluation import Evaluation
-from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.tracking import Store
 
 pytestmark = pytest.mark.slow
