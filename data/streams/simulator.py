@@ -11,7 +11,7 @@ import heapq
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import overload
 
 from stillwatch.data.chance import Chance
@@ -233,14 +233,18 @@ def simulate_crowd(
     return Crowd(lots)
 
 
-def merge_streams(streams: Iterable[Stream]) -> Iterator[LabelledRequest]:
+def merge_streams(streams: Iterable[Stream], first: int | None = None) -> Iterator[LabelledRequest]:
     """The requests of many streams in time order, as a gateway sees them; ties by account.
 
     A stream is held unopened until its account begins and let go after its last request; an open one costs about
     ten kilobytes.
+
+    Args:
+        streams: of different accounts.
+        first: how many requests of each account, from its first; None means all.
     """
     waiting: list[tuple[float, str, LabelledRequest | None, Iterator[LabelledRequest]]]
-    waiting = [(stream.schedule.begin_s, stream.account, None, iter(stream)) for stream in streams]
+    waiting = [(stream.schedule.begin_s, stream.account, None, islice(stream, first)) for stream in streams]
     heapq.heapify(waiting)
     while waiting:
         _, account, record, rest = waiting[0]

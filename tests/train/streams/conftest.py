@@ -1,4 +1,4 @@
-"""Streams made of numbers alone."""
+"""Streams made of numbers alone, and a pool of small texts that simulated accounts draw from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from stillwatch.data.labels import Label, Technique
+from stillwatch.data.labels import TECHNIQUES, Label, Role, Technique, Visibility
+from stillwatch.data.records import LabelledRequest, Message, Request
+from stillwatch.data.streams.pool import Pool
 from stillwatch.train.streams.arrays import StreamArrays
 
 
@@ -42,3 +44,54 @@ def make_stream() -> Callable[..., StreamArrays]:
         )
 
     return make
+
+
+KINDS = ("pupil", "app", "developer", "teacher", "shopper", "analyst", "writer", "agent", "security", "chat")
+
+
+@pytest.fixture(scope="session")
+def small_pool() -> Pool:
+    """Twelve families of three rows for each kind of use and technique, six injected ones; words of `tiny_bundle`."""
+    attributes = {"writer": ("asks_rewriting",), "app": ("batch",)}
+    rows = [
+        _write_row(f"honest.{kind}-{n}", row, f"hello {kind}", kind=kind, attributes=attributes.get(kind, ()))
+        for kind in KINDS
+        for n in range(12)
+        for row in range(3)
+    ]
+    rows += [
+        _write_row(f"taken.{technique}-{n}", row, "reasoning reasoning reasoning", technique=technique)
+        for technique in TECHNIQUES
+        for n in range(12)
+        for row in range(3)
+    ]
+    injected = Technique.REASONING_ELICITATION
+    rows += [
+        _write_row(f"injected.{n}", row, "hello", technique=injected, system="reasoning reasoning reasoning reasoning")
+        for n in range(6)
+        for row in range(3)
+    ]
+    return Pool.from_records(rows)
+
+
+def _write_row(
+    family: str,
+    row: int,
+    words: str,
+    *,
+    kind: str | None = None,
+    technique: Technique | None = None,
+    system: str = "",
+    attributes: tuple[str, ...] = (),
+) -> LabelledRequest:
+    user = Message(Role.USER, f"{words} {family} {row}")
+    return LabelledRequest(
+        Request(((Message(Role.SYSTEM, system), user) if system else (user,)), id=f"{family}/{row}"),
+        label=Label.BENIGN if technique is None else Label.EXTRACTION,
+        family=family,
+        source="tests",
+        technique=technique,
+        visibility=None if technique is None else Visibility.REQUEST,
+        kind=kind,
+        attributes=attributes,
+    )

@@ -1,0 +1,73 @@
+"""The stream network: what one pass over a whole stream says is what a gateway computes from the kept window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stillwatch.model.streams.layout import WIDTH, WINDOW, Group
+from stillwatch.train.streams.examples import GROUPS
+from stillwatch.train.streams.network import LastLogit, StreamNetwork
+from stillwatch.train.streams.scoring import score_streams
+from stillwatch.train.streams.settings import NetworkConfig
+
+
+@pytest.fixture(scope="module")
+def network() -> StreamNetwork:
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    network = StreamNetwork(width=16, num_heads=2).eval()
+    for layer in network.layers:
+        torch.nn.init.normal_(layer.distance)
+    return network
+
+
+@pytest.fixture(scope="module")
+def stream() -> NDArray[np.float16]:
+    return np.random.default_rng(2).normal(size=(460, WIDTH)).astype(np.float16)
+
+
+def test_one_pass_over_a_stream_is_the_step_at_every_place(network: StreamNetwork, stream: NDArray[np.float16]) -> None:
+    whole = score_streams(network, [stream[:5], stream])[1]
+    last = LastLogit(network)
+    for place in (0, 1, 62, 63, 64, 191, 192, 300, 459):
+        kept = stream[max(0, place + 1 - WINDOW) : place + 1].astype(np.float32)
+        window = torch.zeros(1, WINDOW, WIDTH)
+        window[0, : len(kept)] = torch.from_numpy(kept)
+        with torch.no_grad():
+            step = float(last(window, torch.tensor([len(kept)])))
+        assert step == pytest.approx(whole[place], abs=1e-5)
+
+
+def test_a_logit_never_looks_ahead(network: StreamNetwork, stream: NDArray[np.float16]) -> None:
+    changed = stream.copy()
+    changed[100:] = 3.0
+    before, after = (score_streams(network, [each])[0] for each in (stream, changed))
+    assert np.allclose(before[:100], after[:100], atol=1e-6)
+    assert abs(before[100] - after[100]) > 1e-4
+
+
+def test_what_was_kept_no_more_says_nothing(network: StreamNetwork, stream: NDArray[np.float16]) -> None:
+    changed = stream.copy()
+    changed[:100] = 3.0
+    before, after = (score_streams(network, [each])[0] for each in (stream, changed))
+    assert np.allclose(before[100 + WINDOW :], after[100 + WINDOW :], atol=1e-6)
+
+
+def test_a_hidden_group_says_nothing(network: StreamNetwork, stream: NDArray[np.float16]) -> None:
+    changed = stream.copy()
+    changed[:, GROUPS[Group.OTHERS]] += 1
+    pairs = [[score_streams(network, [s], blind=b)[0] for s in (stream, changed)] for b in (GROUPS[Group.OTHERS], ())]
+    assert np.array_equal(*pairs[0])
+    assert not np.allclose(*pairs[1])
+
+
+def test_every_slot_belongs_to_one_group() -> None:
+    assert sorted(place for places in GROUPS.values() for place in places) == list(range(WIDTH))
+
+
+def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of num_heads"):
+        NetworkConfig(width=16, num_heads=3)

@@ -1,0 +1,108 @@
+"""The stream network: a small causal transformer over request vectors, with a logit after every request.
+
+Each of its layers looks back over `span` requests and no further, and positions count only relative to each other.
+With two layers of 32 a logit depends on the last 63 vectors alone, wherever they stand: what a gateway computes from
+the 64 vectors that an account's state keeps is what one pass over the whole stream computes at that place. Long
+streams are therefore scored in one pass, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stillwatch.model.streams.layout import WIDTH, WINDOW
+
+_NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
+
+
+class StreamNetwork(nn.Module):
+    """Vectors of accounts to a logit after each request."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, *, width: int = 64, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
+        """Build with fresh weights.
+
+        Args:
+            width: of the hidden rows, a multiple of `num_heads`.
+            num_layers: layers; together they look back over at most `WINDOW` requests.
+            num_heads: attention heads.
+            dropout: within the layers.
+        """
+        super().__init__()
+        self.span = (WINDOW - 1) // num_layers + 1
+        self.settings = {"width": width, "num_layers": num_layers, "num_heads": num_heads}
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("scale", torch.ones(WIDTH))
+        self.enter = nn.Linear(WIDTH, width)
+        self.layers = nn.ModuleList(_Layer(width, num_heads, self.span, dropout) for _ in range(num_layers))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+
+    def normalise(self, vectors: Tensor) -> Tensor:
+        """Vectors on the scale that the network was trained on; 0 is the mean of training."""
+        return torch.clamp((vectors - self.mean) / self.scale, -6.0, 6.0)
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        """Logits after each request.
+
+        Args:
+            normalised: vectors as `normalise` gives them, shape (accounts, requests, WIDTH); what stands behind an
+                account's last request is never looked at by those before it.
+
+        Returns:
+            shape (accounts, requests).
+        """
+        rows = self.enter(normalised)
+        steps = torch.arange(rows.shape[1], device=rows.device)
+        back = steps[:, None] - steps[None, :]
+        for layer in self.layers:
+            rows = layer(rows, back)
+        return cast(Tensor, self.leave(rows)).squeeze(-1)
+
+
+class LastLogit(nn.Module):
+    """The network as `stream.onnx` holds it: raw vectors and lengths in, the logit after the newest request out."""
+
+    def __init__(self, network: StreamNetwork) -> None:
+        """Wrap a network."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """Logits of shape (accounts,).
+
+        Args:
+            vectors: shape (accounts, WINDOW, WIDTH), oldest first from place 0.
+            lengths: how many of them there are, shape (accounts,), each at least 1.
+        """
+        logits = self.network(self.network.normalise(vectors))
+        return cast(Tensor, logits.gather(1, (lengths - 1)[:, None]).squeeze(1))
+
+
+class _Layer(nn.Module):
+    """Pre-norm attention over a band of requests, with a learnt bias for each distance, and a feed-forward."""
+
+    def __init__(self, width: int, num_heads: int, span: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.span = num_heads, span
+        self.before_attention, self.before_forward = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.distance = nn.Parameter(torch.zeros(num_heads, span))
+        self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Tensor, back: Tensor) -> Tensor:
+        accounts, steps, width = rows.shape
+        heads = self.mix(self.before_attention(rows)).view(accounts, steps, 3, self.num_heads, width // self.num_heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        seen = (back >= 0) & (back < self.span)
+        bias = self.distance[:, back.clamp(0, self.span - 1)].masked_fill(~seen, _NEVER)
+        scores = query @ key.transpose(-1, -2) * (width // self.num_heads) ** -0.5 + bias
+        mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(accounts, steps, width)
+        rows = rows + self.dropout(self.out(mixed))
+        return cast(Tensor, rows + self.dropout(self.narrow(functional.gelu(self.widen(self.before_forward(rows))))))

@@ -1,0 +1,233 @@
+"""Runs a suite of streams or campaigns: each rotation's model, worlds and thresholds, then the figures over all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from stillwatch.data.configuration import load_config_file
+from stillwatch.model.streams.layout import Group
+from stillwatch.train.streams.account_suite import (
+    ALONE,
+    OURS,
+    Tally,
+    list_ablations,
+    list_detectors,
+    recalibrate,
+    score_by_network,
+    tally_rotation,
+    time_network,
+)
+from stillwatch.train.streams.arrays import Floats
+from stillwatch.train.streams.campaign_suite import ENOUGH, Leak, build_shape, measure_leaks, sum_up
+from stillwatch.train.streams.conformal import calibrate_threshold, count_needed, take_maxima
+from stillwatch.train.streams.corpus import StreamCorpus
+from stillwatch.train.streams.evaluation import StreamEvaluation
+from stillwatch.train.streams.examples import GROUPS
+from stillwatch.train.streams.measured_worlds import build_honest, make_measured_worlds
+from stillwatch.train.streams.measures import find_flags, measure_alarms
+from stillwatch.train.streams.rotations import (
+    MEASURED_SEED,
+    Rotation,
+    deal_rotations,
+    load_pool,
+    open_workshop,
+    run_rotation,
+)
+from stillwatch.train.streams.settings import StreamsConfig
+from stillwatch.train.streams.shrinking import shrink_model, shrink_suite
+from stillwatch.train.streams.suite_settings import CampaignSuiteConfig, StreamSuiteConfig, SuiteConfig
+
+Visit = Callable[[Rotation, StreamCorpus], None]
+
+
+def run_stream_suite(
+    suite: StreamSuiteConfig | CampaignSuiteConfig,
+    *,
+    folder: Path,
+    console: Console,
+    quick: bool = False,
+    bundle: Path | None = None,
+    data_root: Path | None = None,
+) -> StreamEvaluation:
+    """Run a suite.
+
+    Args:
+        suite: from a file of `configs/suites/` of the kind `streams` or `campaigns`.
+        folder: where models and simulated worlds are kept; a second run goes on where the first was.
+        console: for what a person reads on the way.
+        quick: one rotation and small worlds, for an answer within ten minutes on two cores.
+        bundle: the request model, where the stream model's configuration says not to fit one for each rotation.
+        data_root: rows instead of generated requests.
+
+    Raises:
+        StillwatchError: a file, the pool or a bundle is at fault; the message tells how.
+    """
+    config = load_config_file(StreamsConfig, suite.model)
+    if data_root is not None:
+        config = config.model_copy(update={"pool": config.pool.model_copy(update={"data_root": data_root})})
+    if quick:
+        config, folder = shrink_model(config), folder / "quick"
+    if isinstance(suite, StreamSuiteConfig):
+        asked = shrink_suite(suite) if quick else suite
+        return _run_accounts(asked, config, folder, console, quick=quick, bundle=bundle)
+    scaled = shrink_suite(suite) if quick else suite
+    return _run_campaigns(scaled, config, folder, console, quick=quick, bundle=bundle)
+
+
+def visit_rotations(
+    suite: SuiteConfig, config: StreamsConfig, folder: Path, console: Console, bundle: Path | None, visit: Visit
+) -> dict[str, object]:
+    """Fit each rotation of a suite, show it to `visit`, and tell under which conditions.
+
+    Args:
+        suite: names the rotations.
+        config: of the stream model.
+        folder: of the suite.
+        console: for a line after each epoch.
+        bundle: see `run_stream_suite`.
+        visit: is given each rotation with its training world.
+    """
+    pool = load_pool(config.pool, seed=config.seed)
+    holdouts = deal_rotations(config, pool)
+    conditions: list[dict[str, object]] = []
+    for number in suite.rotations:
+        workshop = open_workshop(config, holdouts[number], pool, folder / f"rotation-{number}", bundle=bundle)
+        rotation, train = run_rotation(
+            workshop,
+            on_epoch=lambda e: console.print(
+                f"epoch {e.number}: loss {e.loss:.3f}, held-out AUROC {e.auroc:.3f}, caught {e.caught:.1%} at 1%"
+            ),
+        )
+        visit(rotation, train)
+        holdout = workshop.holdout
+        conditions.append(
+            {
+                "rotation": number,
+                "families": {side: len(families) for side, families in holdout.families.items()},
+                "personas_trained_on": list(holdout.personas["train"]),
+                "personas_never_seen": list(holdout.unseen_personas),
+                "request_model": workshop.request.scorer.bundle.version,
+                "request_model_is_held_out": workshop.request.is_held_out,
+                "training_accounts": len(train),
+                "epochs": len(rotation.fitted.epochs),
+                "best_epoch": rotation.fitted.best,
+                "contents": asdict(workshop.contents.count()),
+            }
+        )
+    return {"seed": config.seed, "rotations": conditions, "operators": "drawn at random; every named one is new"}
+
+
+def _run_accounts(
+    suite: StreamSuiteConfig, config: StreamsConfig, folder: Path, console: Console, *, quick: bool, bundle: Path | None
+) -> StreamEvaluation:
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    ablated: dict[str, Tally] = defaultdict(Tally)
+    maxima: list[tuple[Floats, Floats]] = []
+    costs: dict[str, float] = {}
+    moved = [0, 0]
+
+    def visit(rotation: Rotation, train: StreamCorpus) -> None:
+        worlds = make_measured_worlds(rotation.workshop, suite)
+        ours = score_by_network(rotation)
+        maxima.append(tally_rotation(tallies[OURS], ours, worlds, suite))
+        tally_rotation(tallies[ALONE], score_by_network(rotation, GROUPS[Group.OTHERS]), worlds, suite)
+        if worlds.moved is not None:
+            elsewhere = take_maxima(ours(worlds.moved, range(len(worlds.moved))), suite.horizon)
+            rate = next(rate for rate in suite.rates if len(elsewhere) >= count_needed(rate))
+            flagged = calibrate_threshold(elsewhere, rate, suite.horizon).flags(maxima[-1][1])
+            moved[0] += int(flagged.sum())
+            moved[1] += len(flagged)
+        if suite.ablations:
+            for name, score in list_ablations(rotation).items():
+                tally_rotation(ablated[name], score, worlds, suite)
+        for name, score in list_detectors(train, suite, config.seed).items():
+            console.print(f"scoring by {name}", markup=False)
+            most = max(suite.baselines.calibration, suite.baselines.fresh)
+            tally_rotation(tallies[name], score, worlds, suite, most=most)
+        costs.update(time_network(rotation, worlds.fresh))
+
+    conditions = visit_rotations(suite, config, folder, console, bundle, visit)
+    conditions |= {
+        "horizon": suite.horizon,
+        "rates": list(suite.rates),
+        "honest": suite.honest.model_dump(),
+        "baselines": suite.baselines.model_dump(),
+    }
+    if moved[1]:
+        conditions["threshold_from_elsewhere"] = measure_alarms(*moved).to_json()
+    return StreamEvaluation(
+        suite=suite.name,
+        quick=quick,
+        conditions=conditions,
+        systems=tuple(tally.to_figures(name, suite, config.seed) for name, tally in tallies.items()),
+        promises=recalibrate(maxima, suite, seed=config.seed),
+        ablations={name: tally.measure_cases(suite, config.seed) for name, tally in ablated.items()},
+        costs=costs,
+        notes=_notes(conditions),
+    )
+
+
+def _run_campaigns(
+    suite: CampaignSuiteConfig,
+    config: StreamsConfig,
+    folder: Path,
+    console: Console,
+    *,
+    quick: bool,
+    bundle: Path | None,
+) -> StreamEvaluation:
+    leaks: dict[str, list[Leak]] = defaultdict(list)
+
+    def visit(rotation: Rotation, train: StreamCorpus) -> None:
+        seed = config.seed * 100 + MEASURED_SEED
+        honest = build_honest(
+            rotation.workshop, "calibration", suite.horizon, num_accounts=suite.honest.calibration, seed=seed
+        )
+        rate = next(rate for rate in suite.rates if len(honest) >= count_needed(rate))
+        scores = (score_by_network(rotation), score_by_network(rotation, GROUPS[Group.OTHERS]))
+        thresholds = [
+            calibrate_threshold(take_maxima(score(honest, range(len(honest))), suite.horizon), rate, suite.horizon)
+            for score in scores
+        ]
+        for place, shape in enumerate(suite.shapes):
+            world = build_shape(rotation.workshop, suite, shape, place=place)
+            flags = [
+                find_flags(score(world, range(len(world))), [promise.threshold] * len(world))
+                for score, promise in zip(scores, thresholds, strict=True)
+            ]
+            leaks[shape.name] += measure_leaks(world, *flags)
+
+    conditions = visit_rotations(suite, config, folder, console, bundle, visit)
+    conditions |= {
+        "horizon": suite.horizon,
+        "honest": suite.honest.calibration,
+        "rates": list(suite.rates),
+        "requests_followed": suite.requests,
+        "accounts_that_make_a_campaign": ENOUGH,
+        "shapes": [shape.model_dump() for shape in suite.shapes],
+    }
+    return StreamEvaluation(
+        suite=suite.name,
+        quick=quick,
+        conditions=conditions,
+        systems=(),
+        shapes={name: sum_up(each) for name, each in leaks.items()},
+        notes=_notes(conditions),
+    )
+
+
+def _notes(conditions: dict[str, object]) -> tuple[str, ...]:
+    notes = [
+        "Streams are simulated: figures say what holds under the assumptions of data/streams, not at a gateway.",
+        "Requests of one class share encoder outputs beyond the first few contents; see train/streams/contents.py.",
+    ]
+    rotations = conditions["rotations"]
+    assert isinstance(rotations, list)  # noqa: S101
+    if not all(each["request_model_is_held_out"] for each in rotations):
+        notes.append("The request model may have learnt from tested families: these figures flatter the detector.")
+    return tuple(notes)

@@ -1,0 +1,93 @@
+"""Worlds: the accounts that a stream model learns from, is stopped by, is calibrated on and is measured on.
+
+A world has a seed of its own, so no account stands in two. Honest accounts come by their personas' weights; operators
+to learn from are drawn at random (`operators.py`), named ones are only ever measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stillwatch.data.errors import ConfigError
+from stillwatch.data.streams.operators import Operator, load_operators
+from stillwatch.data.streams.personas import Persona, choose_personas
+from stillwatch.data.streams.pool import Pool
+from stillwatch.data.streams.simulator import simulate_accounts, simulate_campaign
+from stillwatch.train.streams.corpus import Member
+from stillwatch.train.streams.operators import draw_operator
+
+
+def make_honest(
+    pool: Pool, personas: Sequence[str], *, num_accounts: int, seed: int, evenly: bool = False
+) -> list[Member]:
+    """Honest accounts.
+
+    Args:
+        pool: their texts.
+        personas: by name; one that finds nothing in the pool is left out.
+        num_accounts: how many.
+        seed: of this world.
+        evenly: as many of each persona, instead of by weight: rare personas must be learnt, too.
+    """
+    chosen = [persona for persona in choose_personas(tuple(personas)) if _finds(pool, persona)]
+    if not evenly:
+        return list(map(Member, simulate_accounts(pool, num_accounts=num_accounts, seed=seed, personas=chosen)))
+    each = -(-num_accounts // len(chosen))
+    return [
+        Member(stream)
+        for place, persona in enumerate(chosen)
+        for stream in simulate_accounts(pool, num_accounts=each, seed=seed * 1000 + place, personas=[persona])
+    ]
+
+
+def make_drawn_campaigns(
+    pool: Pool, personas: Sequence[str], *, num_campaigns: int, accounts_each: int, num_requests: int, seed: int
+) -> list[Member]:
+    """Accounts of operators that are drawn at random; those that find nothing in the pool are drawn anew.
+
+    Args:
+        pool: their texts.
+        personas: whose manners they may take on.
+        num_campaigns: one operator each.
+        accounts_each: accounts of a campaign.
+        num_requests: mean requests of an account.
+        seed: of this world.
+    """
+    named = load_operators()
+    manners = choose_personas(tuple(personas))
+    members: list[Member] = []
+    number = made = 0
+    while made < num_campaigns:
+        number += 1
+        if number > 20 * num_campaigns:
+            raise ConfigError("world: hardly an operator finds what it draws; give more families")
+        operator = draw_operator(named, seed=f"{seed}/{number}", num_accounts=accounts_each, num_requests=num_requests)
+        try:
+            campaign = simulate_campaign(pool, shape=operator, seed=seed * 100_003 + number, personas=manners)
+        except ConfigError:
+            continue
+        members += [Member(stream, "drawn") for stream in campaign]
+        made += 1
+    return members
+
+
+def make_named_campaigns(
+    pool: Pool, operator: Operator, personas: Sequence[str], *, num_campaigns: int, accounts_each: int, seed: int
+) -> list[Member]:
+    """The first accounts of several campaigns of one named operator, each with playbooks of its own."""
+    manners = choose_personas(tuple(personas))
+    return [
+        Member(stream, operator.name)
+        for number in range(num_campaigns)
+        for stream in simulate_campaign(pool, shape=operator, seed=seed * 100_003 + number, personas=manners)[
+            :accounts_each
+        ]
+    ]
+
+
+def _finds(pool: Pool, persona: Persona) -> bool:
+    try:
+        pool.select(persona.draws, persona.name)
+    except ConfigError:
+        return False
+    return True
