@@ -1,8 +1,8 @@
 """The `stillwatch` command: finds the commands of each folder by entry point, and turns errors into one line.
 
 Commands are loaded when they are called, so that serving never imports training and `--help` is quick.
-Exit codes: 0 done; 2 wrong usage; 65 bad input; 66 missing input; 69 tracking store; 70 bad export; 78 bad
-configuration; 130 interrupted.
+Exit codes: 0 done; 1 promotion refused; 2 wrong usage; 65 bad input; 66 missing input; 69 tracking store; 70 bad
+export; 78 bad configuration; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from stillwatch.data.errors import StillwatchError
 GROUP = "stillwatch.commands"
 
 SUMMARIES = {
+    "compare": "Say whether one evaluation is better than another.",
     "data": "Build and describe datasets.",
     "evaluate": "Measure a model, and others beside it, on labelled requests.",
-    "promote": "Give a registered version an alias.",
+    "promote": "Make a registered version champion, if the gate accepts it.",
     "runs": "Look at tracked runs and registered versions.",
     "score": "Score requests: JSONL in, verdicts out.",
     "train": "Train, evaluate, bundle and register a classifier.",

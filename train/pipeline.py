@@ -22,6 +22,7 @@ from stillwatch.data.splits import Fold
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.encoder import resolve_encoder
+from stillwatch.train.attributes import fit_attribute_logits
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
 from stillwatch.train.calibrate import fit_calibration
@@ -35,6 +36,8 @@ from stillwatch.train.planning import Loaded, describe_records, load_records, pl
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
+from stillwatch.train.suites.fetching import EVALUATION
+from stillwatch.train.suites.held_out import evaluate_folds
 from stillwatch.train.tracking import Context, Store, Tracker
 from stillwatch.train.validation import draw_evenly
 
@@ -88,6 +91,9 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         tracker.log_metrics(results.first.to_metrics("test"))
         tracker.log_json(results.to_json(), "results.json")
         results.write(folder / "results.json")
+        evaluation = evaluate_folds(records, fold_results, results, config)
+        evaluation.write(folder / EVALUATION)
+        tracker.log_text((folder / EVALUATION).read_text("utf-8"), EVALUATION)
         calibration = calibrate(records, fold_results, config)
         final, learnt_from = choose_final(loaded, fold_results, config, folder, tracker, resume)
         trained = {
@@ -166,12 +172,14 @@ def calibrate(
 ) -> Calibration:
     """The calibration of the final model: on validation scores of every fold whose model is like it."""
     chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
-    return fit_calibration(
+    calibration = fit_calibration(
         [records[i] for result in chosen for i in result.fold.validation],
         np.concatenate([result.validation_logits for result in chosen]),
         review_fpr=config.bundle.review_fpr,
         flag_fpr=config.bundle.flag_fpr,
     )
+    attribute_logits = fit_attribute_logits([result.attributes for result in chosen])
+    return calibration.model_copy(update={"attribute_logits": attribute_logits})
 
 
 def choose_final(

@@ -1,4 +1,4 @@
-"""The commands that look at tracked runs and hand out aliases: `stillwatch runs` and `stillwatch promote`.
+"""The commands that look at tracked runs and registered versions: `stillwatch runs`.
 
 The tracking store is opened when a command runs, so that `stillwatch --help` stays quick.
 """
@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.train.ledger import Promotion, RunRecord, VersionRecord
+from stillwatch.train.ledger import RunRecord, VersionRecord
 
 HEADLINES = ("auroc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001")
 """Test figures that tables show."""
@@ -99,22 +99,6 @@ def show_page(port: int) -> None:
     click.echo(f"then open http://127.0.0.1:{port}", err=True)
 
 
-@click.command()
-@click.argument("name")
-@click.argument("version", type=click.IntRange(min=1))
-@click.option("--alias", default="champion", show_default=True, help="The alias that moves to this version.")
-@_as_json
-def promote(name: str, version: int, alias: str, as_json: bool) -> None:
-    """Give VERSION of the registered model NAME an alias, and record when and by which figures."""
-    from stillwatch.train.tracking import Store
-
-    promotion = Store.open().promote(name, version, alias)
-    if as_json:
-        _echo_json(promotion.to_json())
-    else:
-        _print_promotion(promotion)
-
-
 def _echo_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
@@ -147,13 +131,4 @@ def _print_versions(found: list[VersionRecord]) -> None:
     table = _new_table("model", "version", "aliases", "registered", "run")
     for one in found:
         table.add_row(one.name, str(one.version), ", ".join(one.aliases), one.created, (one.run_id or "-")[:8])
-    _print_table(table)
-
-
-def _print_promotion(promotion: Promotion) -> None:
-    before = "nobody" if promotion.previous is None else f"version {promotion.previous}"
-    click.echo(f"{promotion.name} version {promotion.version} is {promotion.alias} now; before it: {before}")
-    table = _new_table("test figure", "now", "before")
-    for name in HEADLINES:
-        table.add_row(name, _figure(promotion.figures, name), _figure(promotion.previous_figures, name))
     _print_table(table)

@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 # MLflow reads these while it is imported; whoever has set them keeps what they set.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -38,22 +37,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import (
     MAX_METRICS_PER_BATCH,
+    MAX_MODEL_REGISTRY_TAG_VALUE_LENGTH,
     MAX_PARAM_VAL_LENGTH,
     MAX_PARAMS_TAGS_PER_BATCH,
     MAX_TAG_VAL_LENGTH,
 )
-from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from stillwatch.data.errors import TrackingError
+from stillwatch.train.addresses import artifacts_beside, ask_once, check_database, choose_store, hide_password
 from stillwatch.train.dotted import cut, iter_dotted, to_text
-from stillwatch.train.ledger import Promotion, RunRecord, VersionRecord
-
-DEFAULT_STORE = Path("runs") / "mlflow.db"
-"""The SQLite file used when nothing else is asked for, below the working folder."""
-
-FIRST_CALL_TIMEOUT_S = 10
-"""How long a store may take to answer at all."""
+from stillwatch.train.ledger import RunRecord, VersionRecord
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # else the page shows a chat application
 
@@ -88,10 +82,10 @@ class Store:
         Raises:
             TrackingError: when it does not answer within `FIRST_CALL_TIMEOUT_S`.
         """
-        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+        uri = choose_store(tracking_uri)
         remedy = "start it, or set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE"
-        with _impatience(), _refusals(f"tracking store {_without_password(uri)} cannot be used", remedy):
-            _check_database(uri)
+        with ask_once(), _refusals(f"tracking store {hide_password(uri)} cannot be used", remedy):
+            check_database(uri)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         return cls(uri, client)
@@ -99,7 +93,7 @@ class Store:
     @property
     def address(self) -> str:
         """Where it is, fit to be shown: without a password."""
-        return _without_password(self.uri).rstrip("/")
+        return hide_password(self.uri).rstrip("/")
 
     def list_runs(self, experiment: str | None = None, *, max_runs: int = 50) -> list[RunRecord]:
         """The latest runs, newest first.
@@ -146,54 +140,19 @@ class Store:
                 for version in self.client.search_model_versions(f"name = '{model.name}'")
             ]
 
-    def promote(
-        self, name: str, version: int, alias: str = "champion", figures: Mapping[str, float] | None = None
-    ) -> Promotion:
-        """Give a version an alias, taking it from whoever had it, and record when and by which figures.
-
-        The record is in the tags `ALIAS.since`, `ALIAS.figures` and `ALIAS.before` of the version, and in
-        `ALIAS.until` of the previous one. The alias moves last: a failure on the way promotes nobody.
-
-        Args:
-            name: the registered model.
-            version: the version that shall have the alias.
-            alias: `champion` serves, `challenger` waits.
-            figures: what speaks for it; the `test/` figures of its run, without bounds, when left out.
-
-        Raises:
-            TrackingError: when there is no such version, or it has the alias already.
-        """
-        known = self.list_versions(name)
-        chosen = next((one for one in known if one.version == version), None)
-        holder = next((one for one in known if alias in one.aliases), None)
-        if chosen is None:
-            numbers = ", ".join(str(one.version) for one in known)
-            raise TrackingError(f"{name} has no version {version}; give one of {numbers}")
-        if holder is chosen:
-            raise TrackingError(f"{name} version {version} is {alias} already; nothing to do")
-        promotion = Promotion(
-            name=name,
-            version=version,
-            alias=alias,
-            previous=holder.version if holder else None,
-            figures=dict(figures) if figures is not None else self._test_figures(chosen),
-            previous_figures=self._test_figures(holder) if holder else {},
-        )
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        tags = {
-            "since": now,
-            "figures": json.dumps(promotion.figures, sort_keys=True),
-            "before": str(promotion.previous or "nobody"),
-        }
-        with _refusals(f"{name} version {version} cannot be promoted", "nobody was promoted; try again"):
+    def tag_version(self, name: str, version: int, tags: Mapping[str, object], *, remove: Sequence[str] = ()) -> None:
+        """Set tags of a registered version and take the tags `remove` away; an over-long value is cut and says so."""
+        with _refusals(f"{name} version {version} cannot be tagged", "look at the tracking store; try again"):
             for key, value in tags.items():
-                self.client.set_model_version_tag(name, str(version), f"{alias}.{key}", value)
-            if f"{alias}.until" in chosen.tags:
-                self.client.delete_model_version_tag(name, str(version), f"{alias}.until")
-            if holder:
-                self.client.set_model_version_tag(name, str(holder.version), f"{alias}.until", now)
+                text = cut(to_text(value), MAX_MODEL_REGISTRY_TAG_VALUE_LENGTH)
+                self.client.set_model_version_tag(name, str(version), key, text)
+            for key in remove:
+                self.client.delete_model_version_tag(name, str(version), key)
+
+    def move_alias(self, name: str, version: int, alias: str) -> None:
+        """Give a registered version an alias, taking it from whoever had it."""
+        with _refusals(f"{name} version {version} cannot be {alias}", "the alias stays where it was; try again"):
             self.client.set_registered_model_alias(name, alias, str(version))
-        return promotion
 
     def download_bundle(self, uri: str, folder: Path) -> Path:
         """Copy the files of a registered version, or of a run's folder, to a folder that is new or empty.
@@ -223,6 +182,20 @@ class Store:
             shutil.move(fetched, folder)
         return folder
 
+    def read_text(self, run_id: str, path: str) -> str:
+        """The text that a run keeps under `path`, such as `evaluation.json`.
+
+        Raises:
+            TrackingError: the run keeps none.
+        """
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            _refusals(f"{path} of run {run_id[:8]} cannot be read", "look at the tracking store"),
+        ):
+            if path not in {file.path for file in self.client.list_artifacts(run_id)}:
+                raise TrackingError(f"run {run_id[:8]} keeps no {path}; name a run that does")
+            return Path(self.client.download_artifacts(run_id, path, scratch)).read_text("utf-8")
+
     def _locate(self, uri: str) -> str:
         # MLflow resolves models:/ in the process-wide store, which may be another than this one.
         path = uri.removeprefix("models:/")
@@ -234,10 +207,6 @@ class Store:
         else:
             name, _, version = path.partition("/")
         return self.client.get_model_version_download_uri(name, str(version))
-
-    def _test_figures(self, version: VersionRecord) -> dict[str, float]:
-        figures = self.get_run(version.run_id).test_figures if version.run_id else {}
-        return {key: value for key, value in figures.items() if not key.endswith(("_low", "_high"))}
 
 
 class Tracker:
@@ -273,7 +242,7 @@ class Tracker:
                 if found
                 else store.client.create_experiment(
                     experiment,
-                    artifact_location=_artifacts_beside(store.uri),
+                    artifact_location=artifacts_beside(store.uri),
                     tags=_EXPERIMENT_TAGS,
                 )
             )
@@ -407,45 +376,6 @@ class Tracker:
             for alias in aliases:
                 client.set_registered_model_alias(name, alias, str(version.version))
         return next(one for one in self.store.list_versions(name) if one.version == int(version.version))
-
-
-def _default_uri() -> str:
-    return f"sqlite:///{DEFAULT_STORE.resolve()}"
-
-
-def _artifacts_beside(uri: str) -> str | None:
-    """The folder `artifacts` beside a SQLite file; a server knows its own place."""
-    file = uri.removeprefix("sqlite:///")
-    return None if file == uri else (Path(file).resolve().parent / "artifacts").as_uri()
-
-
-def _check_database(uri: str) -> None:
-    """Ask a database once: MLflow asks ten times, for two minutes."""
-    if "sql" not in urlsplit(uri).scheme:
-        return
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(uri)
-    inspect(engine).get_table_names()
-    engine.dispose()
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.username or ''}:{parts.password}@", "") if parts.password else uri
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Within it, MLflow asks a server once and waits a little; outside, it tries again for minutes."""
-    ours = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(FIRST_CALL_TIMEOUT_S)}
-    added = {key: value for key, value in ours.items() if key not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for key in added:
-            del os.environ[key]
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from stillwatch.model.bundle import MANIFEST, REQUIRED
 from stillwatch.model.scorer import Scorer
 from stillwatch.train.config import TrainConfig, load_config
 from stillwatch.train.ledger import RunRecord
+from stillwatch.train.metrics import auroc
 from stillwatch.train.planning import load_records, plan_folds
 from stillwatch.train.results import STREAM_ONLY
 from stillwatch.train.suites.evaluation import Evaluation
@@ -249,6 +250,25 @@ def test_a_run_keeps_its_results_plots_and_bundle(place: Workplace, run: RunReco
     assert {MANIFEST, *REQUIRED} <= {Path(file.path).name for file in client.list_artifacts(run.id, "bundle")}
 
 
+def test_a_run_keeps_its_evaluation_of_the_same_figures(place: Workplace, run: RunRecord) -> None:
+    evaluation = Evaluation.load(place.folder / FIRST / "evaluation.json")
+    assert json.loads(place.store.read_text(run.id, "evaluation.json")) == json.loads(json.dumps(evaluation.to_json()))
+    assert [system.name for system in evaluation.systems] == SYSTEMS
+    assert evaluation.first.metrics.auroc.value == pytest.approx(run.test_figures["auroc"])
+    rows = [row for row in evaluation.records if row.is_decided]
+    labels = [int(row.label == "extraction") for row in rows]
+    assert auroc(labels, [row.scores[0] for row in rows]) == pytest.approx(run.test_figures["auroc"])
+    assert auroc(labels, [row.scores[1] for row in rows]) == pytest.approx(
+        evaluation.system("tfidf").metrics.auroc.value
+    )
+
+
+def test_two_systems_of_a_run_compare_in_one_command(place: Workplace, run: RunRecord) -> None:
+    told = json.loads(place.done("compare", run.id, "--system-b", "tfidf", "--json"))
+    assert told["standing"] in ("better", "worse", "not told apart")
+    assert told["sentence"].startswith(("tfidf is ", "tfidf and stillwatch are "))
+
+
 def test_an_interrupted_run_goes_on_and_ends_where_the_other_ended(
     place: Workplace, run: RunRecord, second: subprocess.CompletedProcess[str]
 ) -> None:
@@ -284,10 +304,17 @@ def test_the_same_run_again_is_a_second_version_of_the_same_data(place: Workplac
 
 
 @pytest.mark.usefixtures("second")
-def test_a_promoted_version_is_what_champion_downloads_and_it_scores(place: Workplace, tmp_path: Path) -> None:
-    place.done("promote", "watcher", "1")
+def test_the_gate_refuses_the_same_again_and_the_champion_stays_what_is_downloaded_and_scores(
+    place: Workplace, tmp_path: Path
+) -> None:
+    place.done("promote", "watcher", "1", "--force", "--reason", "a tiny encoder reaches no floor")
+    refused = place.call("promote", "watcher", "2", "--json")
+    assert refused.returncode == 1, refused.stderr[-3000:]
+    assert json.loads(refused.stdout)["decision"]["comparison"]["standing"] == "not told apart"
     versions = json.loads(place.done("runs", "versions", "watcher", "--json"))
     assert {one["version"]: one["aliases"] for one in versions} == {1: ["champion"], 2: ["challenger"]}
+    outcomes = {one["version"]: one["tags"]["gate.outcome"] for one in versions}
+    assert outcomes == {1: "forced", 2: "refused"}
     folder = place.store.download_bundle("models:/watcher@champion", tmp_path / "champion")
     scorer = Scorer.load(folder, num_threads=1)
     assert scorer.bundle.version == Scorer.load(place.folder / FIRST / "bundle", num_threads=1).bundle.version

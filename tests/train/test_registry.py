@@ -1,4 +1,4 @@
-"""`stillwatch runs` and `stillwatch promote`, run as commands against a real SQLite store."""
+"""`stillwatch runs`, run as a command against a real SQLite store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from stillwatch.data.errors import TrackingError
-from stillwatch.train.commands import promote, runs
+from stillwatch.train.commands import runs
 from stillwatch.train.tracking import Tracker
 
 
@@ -56,21 +55,14 @@ def test_the_command_for_the_page_names_the_store(store_uri: str) -> None:
 
 
 @pytest.mark.usefixtures("tracked")
-def test_a_version_is_promoted_and_then_listed_with_its_alias() -> None:
-    told = json.loads(CliRunner().invoke(promote, ["demo", "1", "--json"], catch_exceptions=False).output)
-    assert (told["alias"], told["previous"], told["figures"]["tpr_at_fpr_0.01"]) == ("champion", None, 0.5)
+def test_versions_are_listed_with_their_aliases() -> None:
     shown = CliRunner().invoke(runs, ["versions", "demo"], catch_exceptions=False).output
-    assert "challenger, champion" in shown
-    shown = CliRunner().invoke(promote, ["demo", "1", "--alias", "shadow"], catch_exceptions=False).output
-    assert "demo version 1 is shadow now; before it: nobody" in shown
-
-
-@pytest.mark.usefixtures("tracked")
-def test_an_unknown_version_is_an_error_for_the_command_line() -> None:
-    with pytest.raises(TrackingError, match="no version 9"):
-        CliRunner().invoke(promote, ["demo", "9"], catch_exceptions=False)
+    assert "challenger" in shown
+    (version,) = json.loads(CliRunner().invoke(runs, ["versions", "demo", "--json"], catch_exceptions=False).output)
+    assert (version["version"], version["aliases"], version["uri"]) == (1, ["challenger"], "models:/demo/1")
 
 
 def test_commands_are_known_without_mlflow() -> None:
-    script = "import sys, stillwatch.train.registry; sys.exit('mlflow' in sys.modules)"
+    modules = ("train.registry", "train.suites.comparing", "train.suites.promoting")
+    script = f"import sys, {', '.join(f'stillwatch.{each}' for each in modules)}; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

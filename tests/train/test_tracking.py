@@ -17,6 +17,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from stillwatch.data.errors import TrackingError
+from stillwatch.train.ledger import Promotion
+from stillwatch.train.promotion import find_candidacy, hand_over
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.tracking import Store, Tracker
 
@@ -115,6 +117,27 @@ def test_figures_texts_and_folders_are_kept_as_files(tracker: Tracker, bundle: P
     assert files_below(copy) == files_below(bundle)
 
 
+def test_a_text_is_read_back_and_a_missing_one_is_told(tracker: Tracker) -> None:
+    with tracker:
+        tracker.log_text("a\nb\n", "a.txt")
+    assert tracker.store.read_text(tracker.run_id, "a.txt") == "a\nb\n"
+    with pytest.raises(TrackingError, match=rf"run {tracker.run_id[:8]} keeps no b\.txt"):
+        tracker.store.read_text(tracker.run_id, "b.txt")
+
+
+def test_tags_of_a_version_are_set_cut_and_taken_away(tracker: Tracker, bundle: Path) -> None:
+    with tracker:
+        tracker.log_folder(bundle, "bundle")
+        tracker.register("tagged", "bundle", tags={"old": "1", "kept": "2"})
+    store = tracker.store
+    store.tag_version("tagged", 1, {"new": "3", "long": "x" * 200_000}, remove=["old"])
+    (version,) = store.list_versions("tagged")
+    assert (version.tags["new"], version.tags["kept"], "old" in version.tags) == ("3", "2", False)
+    assert version.tags["long"].endswith("[cut, 200000 characters]")
+    with pytest.raises(TrackingError, match="cannot be tagged"):
+        store.tag_version("tagged", 2, {"new": "3"})
+
+
 def test_a_run_ends_as_its_block_ended(store_uri: str) -> None:
     with Tracker.open("endings", "well", tracking_uri=store_uri) as well:
         pass
@@ -183,9 +206,12 @@ def check_registry(tracking_uri: str, bundle: Path, tmp_path: Path) -> None:
     store = tracker.store
     assert [one.version for one in store.list_versions("still")] == [2, 1]
 
-    first = store.promote("still", 1)
+    def promote(version: int) -> Promotion:
+        return hand_over(store, find_candidacy(store, "still", version))
+
+    first = promote(1)
     assert (first.previous, first.figures, first.previous_figures) == (None, {"auroc": 0.8}, {})
-    second = store.promote("still", 2)
+    second = promote(2)
     assert (second.previous, second.figures, second.previous_figures) == (1, {"auroc": 0.9}, {"auroc": 0.8})
     new, old = store.list_versions("still")
     assert (new.aliases, old.aliases) == (("challenger", "champion"), ())
@@ -193,12 +219,12 @@ def check_registry(tracking_uri: str, bundle: Path, tmp_path: Path) -> None:
     assert json.loads(new.tags["champion.figures"]) == {"auroc": 0.9}
     assert old.tags["champion.until"] == new.tags["champion.since"]
 
-    store.promote("still", 1)
+    promote(1)
     assert "champion.until" not in store.list_versions("still")[1].tags
     with pytest.raises(TrackingError, match="already"):
-        store.promote("still", 1)
+        promote(1)
     with pytest.raises(TrackingError, match="2, 1"):
-        store.promote("still", 3)
+        promote(3)
 
     for address in ("models:/still@champion", "models:/still/2"):
         folder = store.download_bundle(address, tmp_path / address.replace("/", "-"))

@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Literal
 
 from stillwatch.train.intervals import Interval
 from stillwatch.train.suites.comparison import Comparison
 
 MAX_TAG_CHARACTERS = 5_000
 """Longest value of a tag: what every tracking server keeps whole."""
+
+
+Unit = Literal["rate", "area", "count", "none"]
 
 
 class Outcome(StrEnum):
@@ -30,6 +34,7 @@ class Check:
 
     Attributes:
         name: what is checked, such as `TPR at 1% FPR` or `FPR of source tickets`.
+        unit: of its figures: a `rate`, an `area` or a `count`; `none` where it has none.
         champion: the champion's figure; None without a champion, or where it plays no part.
         challenger: the challenger's; None where the check is of no figure.
         change: their paired difference, or the challenger's own interval where there is no champion; None where
@@ -40,6 +45,7 @@ class Check:
     """
 
     name: str
+    unit: Unit
     champion: float | None
     challenger: float | None
     change: Interval | None

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from stillwatch.data.errors import InputError
 from stillwatch.train.intervals import NUM_REPLICATES, Interval
 from stillwatch.train.suites.comparison import TITLES, Comparison, compare, tell_change, tell_value
-from stillwatch.train.suites.decision import Check, Decision, Outcome
+from stillwatch.train.suites.decision import Check, Decision, Outcome, Unit
 from stillwatch.train.suites.evaluation import Evaluation
-from stillwatch.train.suites.pairing import SliceDifference, name_tpr
+from stillwatch.train.suites.pairing import AREAS, SliceDifference, name_tpr
 from stillwatch.train.suites.policy import Figure, GateConfig, ProtectionConfig
 from stillwatch.train.summary import FPRS, MetricSet, SliceRate
 
@@ -84,6 +84,7 @@ def _check_beats(comparison: Comparison, figure: Figure) -> Check:
     holds = main.change.low > 0
     return Check(
         name=TITLES[figure],
+        unit=_unit(figure),
         champion=main.a,
         challenger=main.b,
         change=main.change,
@@ -99,6 +100,7 @@ def _check_holds_up(comparison: Comparison, figure: Figure) -> Check:
     holds = found.change.high >= 0
     return Check(
         name=TITLES[figure],
+        unit=_unit(figure),
         champion=found.a,
         challenger=found.b,
         change=found.change,
@@ -115,6 +117,7 @@ def _check_floor(challenger: Evaluation, figure: Figure, least: float) -> Check:
     told = tell_value(figure, found.low)
     return Check(
         name=TITLES[figure],
+        unit=_unit(figure),
         champion=None,
         challenger=found.value,
         change=found,
@@ -129,6 +132,7 @@ def _check_suite(challenger: Evaluation, policy: GateConfig) -> Check:
     holds = challenger.suite in policy.suites
     return Check(
         name="suite",
+        unit="none",
         champion=None,
         challenger=None,
         change=None,
@@ -143,6 +147,7 @@ def _iter_size_checks(challenger: Evaluation, policy: GateConfig) -> Iterator[Ch
         num_families = len({row.family for row in challenger.records if row.is_decided and row.label == label})
         yield Check(
             name=f"{label} families",
+            unit="count",
             champion=None,
             challenger=float(num_families),
             change=None,
@@ -157,6 +162,7 @@ def _iter_slice_checks(comparison: Comparison, rule: ProtectionConfig, policy: G
         outcome, reason = _judge_slice(found, rule)
         yield Check(
             name=f"{rule.rate.upper()} of {rule.slice} {found.group}",
+            unit="rate",
             champion=found.a,
             challenger=found.b,
             change=found.change,
@@ -192,6 +198,7 @@ def _iter_bound_checks(challenger: Evaluation, rule: ProtectionConfig, policy: G
         fails = _is_beyond(found.rate.value, rule)
         yield Check(
             name=f"{rule.rate.upper()} of {rule.slice} {found.group}",
+            unit="rate",
             champion=None,
             challenger=found.rate.value,
             change=found.rate,
@@ -203,6 +210,10 @@ def _iter_bound_checks(challenger: Evaluation, rule: ProtectionConfig, policy: G
                 else f"{found.rate.value:.1%} is {_tell_bound(rule) if fails else 'within the bound'}"
             ),
         )
+
+
+def _unit(figure: Figure) -> Unit:
+    return "area" if figure in AREAS else "rate"
 
 
 def _outcome(holds: bool) -> Outcome:

@@ -51,8 +51,10 @@ class GateConfig(Config):
 
     aliases: Annotated[tuple[str, ...], Field(min_length=1)] = ("champion",)
     """Aliases that are guarded; others are handed out freely."""
-    suites: Annotated[tuple[str, ...], Field(min_length=1)] = ("training",)
-    """The declared suites: evaluations of any other are refused. Both sides must come from the same one."""
+    suites: Annotated[tuple[str, ...], Field(min_length=1)] = ("training", "requests", "rows")
+    """The declared suites: evaluations of any other are refused, and both sides must come from the same one.
+    `training` is what a training run leaves behind, `requests` is configs/suites/requests.yaml, `rows` are rows named
+    by --data alone."""
     must_beat: Figure = "tpr_at_fpr_0.01"
     """The main figure: the lower end of its paired difference must lie above 0."""
     must_not_worsen: tuple[Figure, ...] = ("auroc",)

@@ -191,7 +191,7 @@ def test_a_decision_survives_json_and_its_tags_tell_it(champion: Evaluation, cha
 
 
 def test_tags_keep_to_their_length_and_failed_checks_come_first(challenger: Evaluation) -> None:
-    holds = Check("x" * 100, 0.1, 0.2, Interval(0.0, 0.1, 0.2), "y" * 100, Outcome.HOLDS, "z" * 100)
+    holds = Check("x" * 100, "rate", 0.1, 0.2, Interval(0.0, 0.1, 0.2), "y" * 100, Outcome.HOLDS, "z" * 100)
     fails = replace(holds, name="the one that fails", outcome=Outcome.FAILS)
     tags = Decision("a", "b", "small", "0" * 64, (*[holds] * 99, fails), None).to_tags()
     assert max(map(len, tags.values())) <= MAX_TAG_CHARACTERS
