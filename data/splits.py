@@ -92,7 +92,7 @@ def rotate_families(
         fixed_labels = {records[index].label for index in fixed}
         chosen = pick_validation(rest, validation_share, fixed_labels, f"{seed}/{name}")
         train = [group for group in rest if group not in chosen]
-        folds.append(_build_fold(name, records, bonds, (train, chosen, hand), fixed))
+        folds.append(build_fold(name, records, bonds, (train, chosen, hand), fixed))
     return Rotation(tuple(folds), tuple(ties))
 
 
@@ -160,7 +160,7 @@ def transfer(
     groups = group_families(records, free, find_ties(records, bonds, free))
     chosen = pick_validation(groups, validation_share, {records[index].label for index in fixed}, f"{seed}/transfer")
     train = [group for group in groups if group not in chosen]
-    fold = _build_fold("transfer", records, bonds, (train, chosen, [Group((), tuple(test), Counter())]), fixed)
+    fold = build_fold("transfer", records, bonds, (train, chosen, [Group((), tuple(test), Counter())]), fixed)
     return replace(fold, dropped=tuple(sorted((*fold.dropped, *bound))))
 
 
@@ -195,7 +195,7 @@ def deal(
     rest = [group for group in rest if group not in test]
     chosen = pick_validation(rest, validation_share, frozenset(), f"{seed}/deal")
     train = [group for group in rest if group not in chosen]
-    return _build_fold("deal", records, bonds, (train, chosen, [*test, *unclear]), ())
+    return build_fold("deal", records, bonds, (train, chosen, [*test, *unclear]), ())
 
 
 def check_fold(records: Sequence[LabelledRequest], fold: Fold, *, pairs: Pairs | None = None) -> None:
@@ -227,13 +227,25 @@ def check_fold(records: Sequence[LabelledRequest], fold: Fold, *, pairs: Pairs |
         raise SplitError(f"{fold.name}: leaks: {named}{more}; put each on one side")
 
 
-def _build_fold(
+def build_fold(
     name: str,
     records: Sequence[LabelledRequest],
     bonds: Sequence[tuple[Bond, ...]],
     groups: tuple[Iterable[Group], Iterable[Group], Iterable[Group]],
     fixed: Sequence[int],
 ) -> Fold:
+    """The fold of dealt groups, without ambiguous records beside the test.
+
+    Args:
+        name: of the fold.
+        records: all records.
+        bonds: what `list_bonds` gives for them.
+        groups: those that train, validate and test; nothing may be bound across them.
+        fixed: indices of records that are for training alone; those bound to a held one are dropped.
+
+    Raises:
+        SplitError: a label has no record left to train on.
+    """
     train, validation, test = ([index for group in side for index in group.indices] for side in groups)
     train, validation = (
         [index for index in side if records[index].label is not Label.AMBIGUOUS] for side in (train, validation)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from stillwatch.data.configuration import Config, load_config_file
+from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.recipe import Count, Share
 from stillwatch.data.recipe import SourceConfig as DataSource
 from stillwatch.data.transforms import TRANSFORMS
@@ -33,6 +34,9 @@ class SourceConfig(DataSource):
 class SplitConfig(Config):
     """How families are held out."""
 
+    hold_out: Literal["families", "techniques"] = "families"
+    """`families`: dealt into `num_folds` groups. `techniques`: a fold for each technique in the records, in the order
+    of their vocabulary, with nothing of it to train on; `num_folds` says nothing then."""
     num_folds: Annotated[int, Field(ge=2, le=50)] = 5
     """Into how many groups the families are dealt; each is the test group once."""
     run_folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
@@ -42,18 +46,12 @@ class SplitConfig(Config):
 
     @model_validator(mode="after")
     def _folds_exist(self) -> SplitConfig:
+        num_folds = self.num_folds if self.hold_out == "families" else len(TECHNIQUES)
         if self.run_folds is not None and (
-            not self.run_folds
-            or max(self.run_folds) >= self.num_folds
-            or len(set(self.run_folds)) < len(self.run_folds)
+            not self.run_folds or max(self.run_folds) >= num_folds or len(set(self.run_folds)) < len(self.run_folds)
         ):
-            raise ValueError(f"run_folds must name different folds from 0 to {self.num_folds - 1}")
+            raise ValueError(f"run_folds must name different folds from 0 to {num_folds - 1}")
         return self
-
-    @property
-    def folds(self) -> tuple[int, ...]:
-        """The folds that are run."""
-        return self.run_folds if self.run_folds is not None else tuple(range(self.num_folds))
 
 
 class ModelConfig(Config):

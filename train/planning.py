@@ -14,6 +14,7 @@ from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import load_configured
 from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
+from stillwatch.data.technique_folds import rotate_techniques
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
 from stillwatch.train.sampling import SourceShare
@@ -114,20 +115,31 @@ def _plan_rotation(
     always_train = frozenset(name for name, role in roles.items() if role == "train")
     dealt = [i for i, record in enumerate(records) if record.label is Label.AMBIGUOUS or record.is_decided]
     place = {index: position for position, index in enumerate(dealt)}
-    rotation = rotate_families(
-        [records[i] for i in dealt],
-        num_folds=config.split.num_folds,
-        seed=config.seed,
-        validation_share=config.split.validation_share,
-        always_train=always_train,
-        pairs=[(place[a], place[b]) for a, b in pairs if a in place and b in place],
-    )
+    rows = [records[i] for i in dealt]
+    dealt_pairs = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
+    share, seed = config.split.validation_share, config.seed
+    if config.split.hold_out == "techniques":
+        rotation = rotate_techniques(
+            rows, seed=seed, validation_share=share, always_train=always_train, pairs=dealt_pairs
+        )
+    else:
+        rotation = rotate_families(
+            rows,
+            num_folds=config.split.num_folds,
+            seed=seed,
+            validation_share=share,
+            always_train=always_train,
+            pairs=dealt_pairs,
+        )
+    run_folds = range(len(rotation.folds)) if config.split.run_folds is None else config.split.run_folds
+    if max(run_folds) >= len(rotation.folds):
+        raise ConfigError(f"split.run_folds: a fold beyond the {len(rotation.folds)} that there are; leave it out")
     for tie in rotation.ties:
         console.print(f"Split: {tie}", markup=False, highlight=False)
     bonds = list_bonds(records, pairs)
     undecided = [i for i in range(len(records)) if i not in place and records[i].source not in always_train]
     folds = []
-    for number in config.split.folds:
+    for number in run_folds:
         fold = _renumber(rotation.folds[number], dealt)
         learnt = {bond for i in (*fold.train, *fold.validation) for bond in bonds[i]}
         aside = [i for i in undecided if learnt.isdisjoint(bonds[i])]

@@ -30,7 +30,7 @@ def refuse(folder: Path, content: object, *overrides: str) -> str:
 
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, MINIMAL))
-    assert (config.name, config.seed, config.split.folds) == ("trial", 7, (0, 1, 2, 3, 4))
+    assert (config.name, config.seed, config.split.num_folds, config.split.run_folds) == ("trial", 7, 5, None)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_overrides_reach_nested_keys_and_list_items(tmp_path: Path) -> None:
         ),
     )
     assert (config.fit.epochs, config.fit.learning_rate, config.name) == (9, 1e-4, "other")
-    assert config.split.folds == (0, 2)
+    assert config.split.run_folds == (0, 2)
     assert config.sources[0].num_requests == 12
     assert config.tracking.register_as is None
 

@@ -189,3 +189,21 @@ def test_records_are_told_in_one_line_by_what_one_request_says_of_them() -> None
         "Records: 30 benign of 10 families, 30 extraction of 10 families, 1 ambiguous of 1 families, "
         "1 extraction visible in the stream only of 1 families"
     )
+
+
+def test_techniques_are_held_out_where_the_configuration_says_so(tmp_path: Path) -> None:
+    techniques = (Technique.CODING_ANALYSIS, Technique.TOOL_USE_PROBING)
+    rows = [
+        replace(each, technique=techniques[n // 6 % 2]) if each.is_extraction else each for n, each in enumerate(ROWS)
+    ]
+    source = file(write(tmp_path / "s.jsonl", rows))
+    split = SplitConfig(hold_out="techniques")
+    settings = TrainConfig(name="trial", seed=3, sources=(source,), split=split)
+    loaded = load_records(settings)
+    folds = plan_folds(loaded.records, loaded.roles, settings, QUIET)
+    assert [fold.name for fold in folds] == ["without-tool_use_probing", "without-coding_analysis"]
+    for fold, technique in zip(folds, reversed(techniques), strict=True):
+        assert technique not in {loaded.records[i].technique for i in (*fold.train, *fold.validation)}
+    beyond = settings.model_copy(update={"split": SplitConfig(hold_out="techniques", run_folds=(4,))})
+    with pytest.raises(ConfigError, match=r"split\.run_folds: a fold beyond the 2 that there are"):
+        plan_folds(loaded.records, loaded.roles, beyond, QUIET)

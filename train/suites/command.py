@@ -154,17 +154,14 @@ def run_training_suite(order: Order) -> None:
     """Systems fitted in the run; see `train/suites/training.py`."""
     if order.model != DEFAULT or order.others:
         raise click.UsageError("--model and --also are for suites of requests: a training suite fits its own systems")
-    from stillwatch.train.suites.training import run_training
+    from stillwatch.train.planning import load_records
+    from stillwatch.train.suites.training import plan_training, run_training
 
-    evaluation, records = run_training(
-        load_training_suite(order.suite or Path()),
-        data=order.data,
-        max_per_source=order.max_per_source,
-        overrides=order.overrides,
-        folder=order.folder,
-        console=Console(stderr=True),
-    )
-    deliver(evaluation, records, order)
+    suite = load_training_suite(order.suite or Path())
+    config = plan_training(suite, data=order.data, max_per_source=order.max_per_source, overrides=order.overrides)
+    folder = order.folder or Path("runs") / f"suite-{suite.name}"
+    evaluation = run_training(suite, config, folder=folder, console=Console(stderr=True))
+    deliver(evaluation, load_records(config).records if order.embed_text else (), order)
 
 
 def refuse_streams(order: Order) -> None:
