@@ -36,6 +36,7 @@ from stillwatch.train.planning import Loaded, describe_records, load_records, pl
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
 from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
+from stillwatch.train.suites.bundles import FAMILIES
 from stillwatch.train.suites.fetching import EVALUATION
 from stillwatch.train.suites.held_out import evaluate_folds
 from stillwatch.train.tracking import Context, Store, Tracker
@@ -91,7 +92,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         tracker.log_metrics(results.first.to_metrics("test"))
         tracker.log_json(results.to_json(), "results.json")
         results.write(folder / "results.json")
-        evaluation = evaluate_folds(records, fold_results, results, config)
+        evaluation = evaluate_folds(records, fold_results, config)
         evaluation.write(folder / EVALUATION)
         tracker.log_text((folder / EVALUATION).read_text("utf-8"), EVALUATION)
         calibration = calibrate(records, fold_results, config)
@@ -101,6 +102,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
             "dataset_digest": digest,
             "seed": str(config.seed),
             "run": tracker.run_id,
+            FAMILIES: "\n".join(sorted(list_learnt(records, fold_results, learnt_from, config))),
             **{key: value for key, value in provenance.items() if key.startswith(("git.", "version."))},
         }
         bundle, parity = build_bundle(
@@ -198,6 +200,18 @@ def choose_final(
         fitted = [result.fitted for result in fold_results]
         final = fit_all(loaded, fitted, config, folder, callbacks=[StepLogger(child)], resume=resume)
     return final, _decided(loaded.records)
+
+
+def list_learnt(
+    records: Sequence[LabelledRequest],
+    fold_results: Sequence[FoldResult],
+    learnt_from: Sequence[LabelledRequest],
+    config: TrainConfig,
+) -> set[str]:
+    """The families that the final model has seen: trained, stopped early or calibrated on. An evaluation skips them."""
+    chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
+    validated = {records[i].family for result in chosen for i in result.fold.validation}
+    return validated | {record.family for record in learnt_from}
 
 
 def fit_all(

@@ -13,25 +13,26 @@ import numpy as np
 
 from stillwatch.data.records import LabelledRequest
 from stillwatch.train.config import TrainConfig
-from stillwatch.train.results import Results
-from stillwatch.train.rotation import FoldResult
-from stillwatch.train.suites.evaluation import Evaluation, SystemResult
-from stillwatch.train.suites.measuring import count_confusion, draw_curves
+from stillwatch.train.rotation import SYSTEM, FoldResult
+from stillwatch.train.suites.evaluation import Evaluation
+from stillwatch.train.suites.measuring import measure_system
 from stillwatch.train.suites.running import build_evaluation
+from stillwatch.train.suites.systems import Scored
 
 SUITE = "training"
 """What the evaluation of a training run is called; the rows are the configuration's."""
 
 
 def evaluate_folds(
-    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], results: Results, config: TrainConfig
+    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
 ) -> Evaluation:
     """The test records of all folds as one evaluation, in the order of `records`, so that runs of other folds compare.
+
+    The classifier's calibrated logits are told as probabilities, so that its calibration on unseen families shows.
 
     Args:
         records: all records of the run.
         fold_results: every fold, scored.
-        results: what `measure` found on them; nothing is measured anew.
         config: of the run.
     """
     indices = np.array([i for result in fold_results for i in result.fold.test], np.int64)
@@ -39,28 +40,23 @@ def evaluate_folds(
     rows = [records[i] for i in indices[order]]
     folds = np.repeat(np.arange(len(fold_results)), [len(result.fold.test) for result in fold_results])[order]
     guesses = np.array([guess for result in fold_results for guess in result.techniques])[order].tolist()
-    decided = np.array([row.is_decided for row in rows])
-    labels = np.array([int(row.is_extraction) for row in rows])
     scores, systems = [], []
-    for place, (name, metrics) in enumerate(results.systems.items()):
-        scores.append(np.concatenate([result.scores[name] for result in fold_results])[order])
-        is_first = place == 0
+    for name in fold_results[0].scores:
+        values = np.concatenate([result.scores[name] for result in fold_results])[order]
+        is_ours = name == SYSTEM
+        scores.append(1 / (1 + np.exp(-values)) if is_ours else values)
         systems.append(
-            SystemResult(
+            measure_system(
+                rows,
+                Scored(scores[-1], tuple(guesses) if is_ours else None),
                 name=name,
                 kind="trained",
                 version=config.name,
-                has_probabilities=False,
+                has_probabilities=is_ours,
                 notes=(f"scored by {len(fold_results)} models, each on families that it never saw",),
-                metrics=metrics,
-                fold_tprs=results.fold_tprs[name],
-                slices=results.slices if is_first else {},
-                aside=results.aside if is_first else (),
-                carried=(),
-                confusion=count_confusion(rows, guesses) if is_first else None,
-                technique_recall=results.techniques if is_first else {},
-                curves=draw_curves(labels[decided], scores[-1][decided], has_probabilities=False),
-                cost=None,
+                folds=folds,
+                seed=config.seed,
+                num_replicates=config.evaluate.bootstrap_replicates,
             )
         )
     return build_evaluation(
