@@ -7,6 +7,8 @@
     probes.json        a few windows and their logits: does this machine compute what the exporter computed?
     MODEL_CARD.md      for people
     first_stage.npy    optional: weights of the first stage; without it the encoder reads every window
+    stream.onnx        optional: an account's request vectors to its stream logit, with
+    stream.json        how requests become vectors, and thresholds; see `model/streams/detector.py`
     torch/             optional: the same network for torch (config.json, model.safetensors)
 
 Every file is checked against the manifest before it is used; a file that the manifest does not name is refused too.
@@ -42,6 +44,7 @@ CALIBRATION = "calibration.json"
 PROBES = "probes.json"
 MODEL_CARD = "MODEL_CARD.md"
 FIRST_STAGE = "first_stage.npy"
+STREAM_ONNX, STREAM_JSON = "stream.onnx", "stream.json"
 TORCH_FOLDER = "torch"
 REQUIRED = (TOKENIZER, ONNX_MODEL, CALIBRATION, PROBES, MODEL_CARD)
 
@@ -113,6 +116,11 @@ class Bundle:
         """The weights of the first stage, where the bundle carries them."""
         path = self.folder / FIRST_STAGE
         return path if path.is_file() else None
+
+    @property
+    def has_stream_model(self) -> bool:
+        """Whether the bundle carries a stream model."""
+        return STREAM_JSON in self.manifest.files
 
     @property
     def torch_folder(self) -> Path | None:

@@ -21,6 +21,11 @@ class HasWindows(Protocol):
         """Token ids of each window."""
         ...
 
+    @property
+    def margins(self) -> tuple[float, ...]:
+        """What is taken off the extraction logit of each window."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RequestLogits:
@@ -71,7 +76,8 @@ def compute_logits(
         if on_progress is not None:
             on_progress(int(repeats[batch].sum()))
     place = np.argsort(order)[rows]
-    extraction = np.concatenate([each.extraction for each in found])[place]
+    margins = np.array([margin for request in requests for margin in request.margins], np.float32)
+    extraction = np.concatenate([each.extraction for each in found])[place] - margins
     others = np.concatenate([np.hstack((each.techniques, each.attributes, each.embedding)) for each in found])[place]
     ends = np.cumsum([found[0].techniques.shape[1], found[0].attributes.shape[1]])
     bounds = np.searchsorted(owners, np.arange(len(requests) + 1))

@@ -1,12 +1,14 @@
 """The scorer: a request in, a verdict out. The same function in evaluation and at the gateway.
 
-Loads once, then only reads: any number of threads may score with one scorer. It opens no network connection, and
+Loads once, then only reads: any number of threads may score with one scorer. What is remembered of accounts lies in
+the stores that callers hand over. It opens no network connection, and
 does not import torch unless asked for the torch runtime.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,10 @@ from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
 from stillwatch.model.runtimes import OnnxRuntime, Runtime
 from stillwatch.model.selection import Selection, select_windows
+from stillwatch.model.streams.accounts import AccountCounter
+from stillwatch.model.streams.allow_list import AllowList
+from stillwatch.model.streams.detector import StreamDetector
+from stillwatch.model.streams.store import StateStore
 from stillwatch.model.verdict import Coverage, Reason, Verdict, name_disguises
 from stillwatch.model.windows import Windower, Windows
 
@@ -37,12 +43,15 @@ class Scorer:
         """Check that this machine computes what the exporter computed; that warms the runtime up, too.
 
         Raises:
-            BundleError: a probe's score differs.
+            BundleError: a probe's score differs, or the stream model is not one of this request model.
         """
         self.bundle = bundle
         self.runtime = runtime
         self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
         self._first_stage = FirstStage.load(bundle.first_stage) if bundle.first_stage is not None else None
+        self._streams = StreamDetector.load(bundle.folder) if bundle.has_stream_model else None
+        if self._streams is not None:
+            self._streams.check_widths(len(bundle.manifest.attributes), bundle.manifest.embedding_width)
         for number, probe in enumerate(bundle.probes):
             extraction = runtime.run(*probe_ids(probe)).extraction
             expected = probe.int8 if runtime.precision == "int8" else probe.fp32
@@ -78,16 +87,46 @@ class Scorer:
 
         return cls(bundle, TorchRuntime.load(bundle.torch_folder))
 
-    def score(self, request: Request | Mapping[str, object]) -> Verdict:
-        """The verdict on one request.
+    def score(
+        self,
+        request: Request | Mapping[str, object],
+        *,
+        account: str | None = None,
+        time_s: float | None = None,
+        states: StateStore | None = None,
+        counter: AccountCounter | None = None,
+        allow_list: AllowList | None = None,
+    ) -> Verdict:
+        """The verdict on one request, and on its account's stream where `states` are kept.
+
+        The stream is followed when the bundle carries a stream model, `states` are given and the account is known;
+        otherwise the request alone is scored and the verdict's `stream` is None.
 
         Args:
             request: a `Request`, or a body as an OpenAI or Anthropic client sends it.
+            account: who sent it; the request's own `account` when left out.
+            time_s: when, Unix time in seconds; the request's own `time_s` when left out.
+            states: where the states of accounts are kept.
+            counter: where accounts are counted for each skeleton; without one, nothing is known across accounts.
+            allow_list: accounts whose stream is only noted.
 
         Raises:
             InputError: the body is not a request; which field, what is wrong, what to do.
         """
-        return self.score_many([request])[0]
+        parsed = request if isinstance(request, Request) else parse_request(request)
+        ((verdict, logits),) = self._score([parsed], None)
+        account = parsed.account if account is None else account
+        if self._streams is None or states is None or account is None:
+            return verdict
+        stream = self._streams.follow(
+            self._streams.observe(parsed, logits),
+            account,
+            parsed.time_s if time_s is None else time_s,
+            states=states,
+            counter=counter,
+            allow_list=allow_list,
+        )
+        return replace(verdict, stream=stream)
 
     def score_many(
         self,
@@ -95,17 +134,23 @@ class Scorer:
         *,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Verdict]:
-        """Verdicts on many requests, in order; the same ones that `score` would give.
+        """Verdicts on many requests, each alone, in order; the same ones that `score` would give.
 
         Args:
             requests: as for `score`.
             on_progress: called with the number of windows done since the last call.
         """
         parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
+        return [verdict for verdict, _ in self._score(parsed, on_progress)]
+
+    def _score(
+        self, parsed: Sequence[Request], on_progress: Callable[[int], None] | None
+    ) -> list[tuple[Verdict, RequestLogits]]:
         windows = [self._windower.cut(request) for request in parsed]
         chosen = [self._select(each) for each in windows]
         logits = compute_logits(self.runtime, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
-        return [self._judge(*each) for each in zip(parsed, windows, chosen, logits, strict=True)]
+        judged = map(self._judge, parsed, windows, chosen, logits)
+        return list(zip(judged, logits, strict=True))
 
     def count_windows(self, requests: Sequence[Request]) -> int:
         """How many windows of the requests the encoder reads: the unit of `on_progress`."""

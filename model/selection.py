@@ -24,38 +24,54 @@ _LEAST_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Cascade:
+    """How long requests are read.
+
+    Attributes:
+        first_stage: scores windows and passages.
+        max_encoded_windows: windows that the encoder reads, or as much in passages; at least 1.
+        passage_margin: what is taken off a passage's extraction logit. Short texts out of their place, and the best of
+            many, score higher; the margin is what that is worth in honest requests.
+    """
+
+    first_stage: FirstStage
+    max_encoded_windows: int
+    passage_margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """What the encoder reads of one request.
 
     Attributes:
         ids: token ids of each window or passage, special tokens included.
         origins: the index of the window that each of them is, or begins in.
+        margins: what is taken off the extraction logit of each.
     """
 
     ids: tuple[tuple[int, ...], ...]
     origins: tuple[int, ...]
+    margins: tuple[float, ...]
 
 
-def select_windows(
-    windows: Windows, windower: Windower, first_stage: FirstStage | None, max_encoded_windows: int
-) -> Selection:
-    """Choose what the encoder reads: everything, where the request has no more windows than that.
+def select_windows(windows: Windows, windower: Windower, cascade: Cascade | None) -> Selection:
+    """Choose what the encoder reads: everything, where there is no cascade or the request has no more windows.
 
     Args:
         windows: all windows of the request.
         windower: what cut them.
-        first_stage: None to read all.
-        max_encoded_windows: windows, or as much in passages; 0 to read all.
+        cascade: None to read all.
     """
-    if first_stage is None or not 0 < max_encoded_windows < len(windows.ids):
-        return Selection(windows.ids, tuple(range(len(windows.ids))))
-    num_passages = 2 * (max_encoded_windows // 4) if windows.passages else 0
-    scores = first_stage.score(windows.ids)
-    chosen = rank_spread(scores, windows.ids, max_encoded_windows - num_passages // 2)
-    passages = _choose_passages(windows, windower, first_stage, num_passages)
+    if cascade is None or len(windows.ids) <= cascade.max_encoded_windows:
+        return Selection(windows.ids, tuple(range(len(windows.ids))), windows.margins)
+    num_passages = 2 * (cascade.max_encoded_windows // 4) if windows.passages else 0
+    scores = cascade.first_stage.score(windows.ids)
+    chosen = rank_spread(scores, windows.ids, cascade.max_encoded_windows - num_passages // 2)
+    passages = _choose_passages(windows, windower, cascade.first_stage, num_passages)
     return Selection(
         (*(windows.ids[i] for i in chosen), *(ids for ids, _ in passages)),
         (*chosen, *(origin for _, origin in passages)),
+        (0.0,) * len(chosen) + (cascade.passage_margin,) * len(passages),
     )
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from stillwatch.model.calibration import Action
 from stillwatch.model.normalise import Traces
+from stillwatch.model.streams.verdict import StreamVerdict
 
 
 class Reason(StrEnum):
@@ -76,6 +77,8 @@ class Verdict:
         reasons: codes of `Reason`, none for `allow`.
         coverage: what was read.
         model_version: name and digest of the bundle.
+        stream: what the account's stream shows, where an account was told and its stream was followed. Its action
+            is the account's; `action` above stays that of the request alone.
     """
 
     id: str | None
@@ -86,6 +89,7 @@ class Verdict:
     reasons: tuple[Reason, ...]
     coverage: Coverage
     model_version: str
+    stream: StreamVerdict | None = None
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types, in the order of the attributes."""

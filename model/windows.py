@@ -75,6 +75,11 @@ class Windows:
     passages: tuple[Passage, ...] = ()
     markers: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def margins(self) -> tuple[float, ...]:
+        """What is taken off the logit of each window: nothing."""
+        return (0.0,) * len(self.ids)
+
 
 class Windower:
     """Cuts requests into windows with one tokenizer. Thread-safe; holds no state of a request."""

@@ -1,4 +1,4 @@
-"""From a fitted classifier to a sealed bundle: export, calibration, probes, model card, torch weights."""
+"""From a fitted classifier to a sealed bundle: export, calibration, cascade, probes, model card, torch weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.bundle import (
     CALIBRATION,
+    FIRST_STAGE,
     FORMAT_VERSION,
     MODEL_CARD,
     ONNX_MODEL,
@@ -23,6 +24,7 @@ from stillwatch.model.bundle import (
 )
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.render import RENDERING_VERSION
+from stillwatch.model.selection import Cascade
 from stillwatch.train.config import ModelConfig
 from stillwatch.train.export import Parity, Window, export_int8, make_probes
 from stillwatch.train.fit import Fitted
@@ -38,6 +40,7 @@ def build_bundle(
     windows: Sequence[Window],
     card: str,
     trained: dict[str, str],
+    cascade: Cascade | None = None,
 ) -> tuple[Bundle, Parity]:
     """Write and seal a bundle; `folder` is replaced only when the whole of it was built and checked.
 
@@ -50,6 +53,7 @@ def build_bundle(
         windows: real windows, for the parity check; none of them enters the bundle.
         card: the model card, Markdown.
         trained: where it came from, for the manifest.
+        cascade: how long requests are read; the encoder reads every window when left out.
 
     Raises:
         ExportError: the int8 export does not agree with the classifier.
@@ -63,6 +67,8 @@ def build_bundle(
         shutil.copyfile(fitted.tokenizer_file, draft / TOKENIZER)
         (draft / CALIBRATION).write_text(calibration.model_dump_json(indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD).write_text(card, "utf-8")
+        if cascade is not None:
+            cascade.first_stage.save(draft / FIRST_STAGE)
         fitted.model.save_pretrained(draft / TORCH_FOLDER, safe_serialization=True)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -70,6 +76,8 @@ def build_bundle(
             rendering_version=RENDERING_VERSION,
             max_tokens=model.max_tokens,
             overlap_tokens=model.overlap_tokens,
+            max_encoded_windows=cascade.max_encoded_windows if cascade else 0,
+            passage_margin=cascade.passage_margin if cascade else 0.0,
             pad_id=fitted.pad_id,
             techniques=tuple(TECHNIQUES),
             attributes=tuple(fitted.model.config.attributes),

@@ -160,6 +160,10 @@ class BundleConfig(Config):
     flag_fpr: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.001
     """The same for `flag`."""
 
+    max_encoded_windows: Annotated[int, Field(ge=0)] = 10
+    """Windows of a request that the encoder reads at most; a first stage, fitted for the bundle, chooses them. 0 reads
+    all, however long a request is."""
+
     @model_validator(mode="after")
     def _flag_is_stricter(self) -> BundleConfig:
         if self.flag_fpr > self.review_fpr:

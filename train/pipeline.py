@@ -22,6 +22,8 @@ from stillwatch.data.splits import Fold
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.encoder import resolve_encoder
+from stillwatch.model.selection import Cascade
+from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.train.attributes import fit_attribute_logits
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
@@ -30,6 +32,7 @@ from stillwatch.train.callbacks import StepLogger
 from stillwatch.train.card import write_card
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.figures import draw_figures
+from stillwatch.train.first_stage import fit_cascade, measure_recall
 from stillwatch.train.fit import Fitted, fit
 from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import Loaded, describe_records, load_records, plan_folds
@@ -105,6 +108,8 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
             FAMILIES: "\n".join(sorted(list_learnt(records, fold_results, learnt_from, config))),
             **{key: value for key, value in provenance.items() if key.startswith(("git.", "version."))},
         }
+        held_out = [records[i] for i in fold_results[0].fold.test] if config.bundle.train_on == "fold" else []
+        cascade = build_cascade(final, learnt_from, held_out, config, tracker)
         bundle, parity = build_bundle(
             final,
             folder / "bundle",
@@ -116,6 +121,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
             ],
             card=write_card(config, learnt_from, results, calibration),
             trained=trained,
+            cascade=cascade,
         )
         tracker.log_metrics(
             {
@@ -212,6 +218,33 @@ def list_learnt(
     chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
     validated = {records[i].family for result in chosen for i in result.fold.validation}
     return validated | {record.family for record in learnt_from}
+
+
+def build_cascade(
+    final: Fitted,
+    learnt_from: Sequence[LabelledRequest],
+    held_out: Sequence[LabelledRequest],
+    config: TrainConfig,
+    tracker: Tracker,
+) -> Cascade | None:
+    """How the bundle reads long requests; its figures are logged. None where the encoder is to read all."""
+    if not config.bundle.max_encoded_windows:
+        return None
+    runtime = TorchRuntime(final.model, bf16=config.fit.bf16, max_batch=config.evaluate.batch_size)
+    cascade = fit_cascade(
+        learnt_from,
+        final.windower,
+        runtime,
+        max_encoded_windows=config.bundle.max_encoded_windows,
+        pad_id=final.pad_id,
+        seed=config.seed,
+    )
+    recall = measure_recall(cascade, held_out, final.windower, runtime, pad_id=final.pad_id, seed=config.seed)
+    figures = {"passage_margin": cascade.passage_margin}
+    if recall is not None:
+        figures |= {"top_window_recall": recall.top_window, "gain": recall.gain}
+    tracker.log_metrics({f"cascade/{name}": value for name, value in figures.items()})
+    return cascade
 
 
 def fit_all(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stillwatch.data.errors import BundleError, InputError
 from stillwatch.data.records import Request
+from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.logits import RequestLogits
 from stillwatch.model.pooling import FloatArray
 from stillwatch.model.runtimes import UNREADABLE
@@ -36,8 +37,6 @@ from stillwatch.model.streams.state import AccountState
 from stillwatch.model.streams.store import StateStore
 from stillwatch.model.streams.verdict import StreamCalibration, StreamVerdict, allow_listed, judge
 
-STREAM_ONNX = "stream.onnx"
-STREAM_JSON = "stream.json"
 STREAM_FORMAT_VERSION = 1
 
 Rows = tuple[tuple[float, ...], ...]
@@ -126,6 +125,24 @@ class StreamDetector:
             field = ".".join(map(str, first["loc"])) or "top level"
             raise BundleError(f"{STREAM_JSON}: {field}: {first['msg']}; build the bundle again") from error
         return cls(model, folder / STREAM_ONNX, num_threads=num_threads)
+
+    def check_widths(self, num_attributes: int, embedding_width: int) -> None:
+        """Refuse a request model of other outputs than the projection was fitted for.
+
+        Args:
+            num_attributes: attribute outputs of the request model.
+            embedding_width: numbers in its embedding.
+
+        Raises:
+            BundleError: they differ.
+        """
+        if (num_attributes, embedding_width) != (
+            len(self.projection.attribute_offset),
+            len(self.projection.embedding_offset),
+        ):
+            raise BundleError(
+                f"{STREAM_JSON}: was trained for another request model; train the stream model again on this bundle"
+            )
 
     def observe(self, request: Request, logits: RequestLogits) -> Observation:
         """What a request shows without its account; see `observe_request`."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import chain
 
+from stillwatch.model.normalise_letters import fold_look_alikes, remove_hidden
+
 MASK = "_"
 _MOST_CHARACTERS = 6_000  # read at either end of a longer text
 _LONG_PARAGRAPH = 240  # characters of a line of which only the first and last sentence are read
@@ -50,10 +52,13 @@ def split_segments(text: str) -> list[list[str]]:
 
 
 def clip_ends(text: str) -> str:
-    """A text in compatibility form (NFKC), both ends of it where it is long."""
+    """A text without disguised letters and in compatibility form (NFKC); both ends of it where it is long."""
     if len(text) > 2 * _MOST_CHARACTERS:
         text = f"{text[:_MOST_CHARACTERS]}\n{text[-_MOST_CHARACTERS:]}"
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    if text.isascii():
+        return text
+    folded, _ = fold_look_alikes(remove_hidden(text)[0])
+    return unicodedata.normalize("NFKC", folded)
 
 
 def hash_shingles(segments: list[list[str]], *, width: int, least_letters: int) -> set[int]:

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.logits import RequestLogits
-from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, STREAM_JSON, STREAM_ONNX, StreamModel
+from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamModel
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
 from stillwatch.model.streams.layout import (
     LAYOUT_VERSION,

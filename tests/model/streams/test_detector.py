@@ -15,11 +15,12 @@ import pytest
 from stillwatch.data.errors import BundleError, ConfigError
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request
+from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.calibration import Action
 from stillwatch.model.logits import RequestLogits
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.allow_list import AllowList, hash_account
-from stillwatch.model.streams.detector import STREAM_JSON, STREAM_ONNX, StreamDetector
+from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.model.streams.layout import WINDOW
 from stillwatch.model.streams.observation import Observation
 from stillwatch.model.streams.state import AccountState
