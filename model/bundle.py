@@ -30,8 +30,10 @@ from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.calibration import Calibration
+from stillwatch.model.first_stage import FirstStage
 from stillwatch.model.render import RENDERING_VERSION
 from stillwatch.model.runtimes import IntArray
+from stillwatch.model.selection import Cascade
 from stillwatch.model.windows import WindowConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,6 +70,8 @@ class Manifest(BaseModel):
     overlap_tokens: int = Field(ge=0)
     max_encoded_windows: int = Field(default=0, ge=0)
     """Windows of a request that the encoder reads at most, those that the first stage ranks highest; 0 for all."""
+    passage_margin: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """What is taken off the extraction logit of a passage of a long request."""
     pad_id: int = Field(ge=0)
     techniques: tuple[str, ...]
     attributes: tuple[str, ...]
@@ -111,11 +115,16 @@ class Bundle:
         """The tokenizer."""
         return self.folder / TOKENIZER
 
-    @property
-    def first_stage(self) -> Path | None:
-        """The weights of the first stage, where the bundle carries them."""
-        path = self.folder / FIRST_STAGE
-        return path if path.is_file() else None
+    def load_cascade(self) -> Cascade | None:
+        """How long requests are read; None where the encoder reads every window.
+
+        Raises:
+            BundleError: the weights of the first stage are not such.
+        """
+        if not self.manifest.max_encoded_windows:
+            return None
+        first_stage = FirstStage.load(self.folder / FIRST_STAGE)
+        return Cascade(first_stage, self.manifest.max_encoded_windows, self.manifest.passage_margin)
 
     @property
     def has_stream_model(self) -> bool:

@@ -18,7 +18,6 @@ from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
 from stillwatch.model.calibration import Action, sigmoid
-from stillwatch.model.first_stage import FirstStage
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
 from stillwatch.model.runtimes import OnnxRuntime, Runtime
@@ -48,7 +47,7 @@ class Scorer:
         self.bundle = bundle
         self.runtime = runtime
         self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
-        self._first_stage = FirstStage.load(bundle.first_stage) if bundle.first_stage is not None else None
+        self._cascade = bundle.load_cascade()
         self._streams = StreamDetector.load(bundle.folder) if bundle.has_stream_model else None
         if self._streams is not None:
             self._streams.check_widths(len(bundle.manifest.attributes), bundle.manifest.embedding_width)
@@ -157,7 +156,7 @@ class Scorer:
         return sum(len(self._select(self._windower.cut(request)).ids) for request in requests)
 
     def _select(self, windows: Windows) -> Selection:
-        return select_windows(windows, self._windower, self._first_stage, self.bundle.manifest.max_encoded_windows)
+        return select_windows(windows, self._windower, self._cascade)
 
     def _judge(self, request: Request, windows: Windows, chosen: Selection, logits: RequestLogits) -> Verdict:
         calibration = self.bundle.calibration
