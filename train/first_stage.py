@@ -8,7 +8,7 @@ measured on honest long requests. Deterministic by seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,14 +35,13 @@ MAX_LABELLED = 12_000
 WINDOWS_A_RECORD = 3
 NUM_DOCUMENTS = 400
 """Innocent documents, whole and in passages."""
-NUM_BURIED = 32
-"""Requests that are buried to measure the margin, and as many of held-out families to measure the recall."""
+NUM_HONEST, NUM_BURIED = 64, 32
+"""Benign training requests that are buried to measure the margin, and extraction of held-out families for recall."""
 BURIED_CHARACTERS = 20_000
 
 _LABEL_LOGIT = 3.0
 _MOST_LOGIT = 5.0
 _ALPHA = 0.3
-_MARGIN_QUANTILE = 2 / 3
 
 Piece = tuple[int, ...]
 
@@ -95,7 +94,8 @@ def _fit_first_stage(
     pieces = [ids for windows in cut for ids in _draw_windows(windows, chance)]
     owners = np.repeat(np.arange(len(cut)), [min(WINDOWS_A_RECORD, len(w.ids)) for w in cut])
     documents = _draw_documents(windower, [record.lang for record in drawn], chance)
-    logits = _ask(runtime, [*pieces, *documents], pad_id)
+    with bar("fitting the cascade", len(pieces) + len(documents), "windows") as advance:
+        logits = _ask(runtime, [*pieces, *documents], pad_id, advance)
     targets = np.clip(logits, -_MOST_LOGIT, _MOST_LOGIT)
     for place, owner in enumerate(owners):
         if len(cut[owner].ids) == 1:
@@ -138,7 +138,7 @@ def measure_recall(
         pad_id: token id of padding.
         seed: of the draws.
     """
-    cut = _bury([record for record in records if record.is_extraction], windower, seed)
+    cut = _bury(_draw_buried([record for record in records if record.is_extraction], NUM_BURIED, seed), windower, seed)
     if not cut:
         return None
     chosen = [select_windows(each, windower, cascade) for each in cut]
@@ -157,22 +157,34 @@ def _measure_margin(
     pad_id: int,
     seed: int,
 ) -> float:
-    """By how much the highest passage passes the highest window of honest long requests, at most, in two of three."""
-    cut = _bury([record for record in records if not record.is_extraction], windower, seed)
-    chosen = [select_windows(each, windower, cascade) for each in cut]
-    gains = []
-    for windows, selection in zip(cut, chosen, strict=True):
-        logits = _ask(runtime, selection.ids, pad_id)
-        is_window = np.array([ids in windows.ids for ids in selection.ids])
-        if not is_window.all():
-            gains.append(float(logits[~is_window].max() - logits[is_window].max()))
-    return round(max(0.0, float(np.quantile(gains, _MARGIN_QUANTILE))), 3) if gains else 0.0
+    """By how much passages shift the scores of honest long requests, where these are high: at the upper quartile.
+
+    Beside the windows of a buried request those of the request by itself count: that a passage gives an honest
+    request the score that it has alone is what passages are for.
+    """
+    honest = _draw_buried([record for record in records if not record.is_extraction], NUM_HONEST, seed)
+    passages, others = [], []
+    for record, windows in zip(honest, _bury(honest, windower, seed), strict=True):
+        selection = select_windows(windows, windower, cascade)
+        alone = windower.cut(record.request).ids
+        logits = _ask(runtime, [*alone, *selection.ids], pad_id)
+        is_passage = np.array([*(False for _ in alone), *(ids not in windows.ids for ids in selection.ids)])
+        if is_passage.any():
+            passages.append(float(logits[is_passage].max()))
+            others.append(float(logits[~is_passage].max()))
+    if not passages:
+        return 0.0
+    return round(max(0.0, float(np.quantile(passages, 0.75) - np.quantile(others, 0.75))), 3)
+
+
+def _draw_buried(records: Sequence[LabelledRequest], limit: int, seed: int) -> list[LabelledRequest]:
+    return draw_evenly([record for record in records if record.is_decided], limit, seed)
 
 
 def _bury(records: Sequence[LabelledRequest], windower: Windower, seed: int) -> list[Windows]:
-    """The windows of some of these requests, each put between innocent documents."""
+    """The windows of these requests, each put between innocent documents."""
     cut = []
-    for record in draw_evenly([record for record in records if record.is_decided], NUM_BURIED, seed):
+    for record in records:
         chance = Chance(f"{seed}/bury/{record.id}")
         messages = pad(record.request.messages, BURIED_CHARACTERS, chance, record.lang)
         cut.append(windower.cut(replace(record.request, messages=messages)))
@@ -194,11 +206,12 @@ def _draw_documents(windower: Windower, languages: Sequence[str], chance: Chance
     return [piece for piece in pieces if len(piece) > len(windower.seal(()))]
 
 
-def _ask(runtime: Runtime, pieces: Sequence[Piece], pad_id: int) -> NDArray[np.float64]:
+def _ask(
+    runtime: Runtime, pieces: Sequence[Piece], pad_id: int, on_progress: Callable[[int], None] | None = None
+) -> NDArray[np.float64]:
     """The encoder's extraction logit of each piece."""
-    requests = [Selection((piece,), (0,), (0.0,)) for piece in pieces]
-    with bar("fitting the cascade", len(pieces), "windows") as advance:
-        found = compute_logits(runtime, requests, pad_id=pad_id, on_progress=advance)
+    requests = [Selection((piece,), (0,), (0,), (0.0,)) for piece in pieces]
+    found = compute_logits(runtime, requests, pad_id=pad_id, on_progress=on_progress)
     return np.array([each.extraction for each in found], np.float64)
 
 
