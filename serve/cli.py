@@ -17,12 +17,15 @@ from stillwatch.data.errors import StillwatchError
 GROUP = "stillwatch.commands"
 
 SUMMARIES = {
+    "calibrate": "Set a bundle's stream thresholds on honest traffic.",
+    "campaigns": "Group the accounts of a scored log into campaigns.",
     "compare": "Say whether one evaluation is better than another.",
     "data": "Build and describe datasets.",
     "evaluate": "Measure a model, and others beside it, on labelled requests.",
     "promote": "Make a registered version champion, if the gate accepts it.",
     "runs": "Look at tracked runs and registered versions.",
     "score": "Score requests: JSONL in, verdicts out.",
+    "train-streams": "Train the stream model of a bundle.",
     "train": "Train, evaluate, bundle and register a classifier.",
 }
 """What `--help` says of each command, without importing it."""

@@ -1,9 +1,10 @@
 """The commands of this folder, where the `stillwatch` command looks for them."""
 
 from stillwatch.train.registry import runs
+from stillwatch.train.streams.commands import calibrate, campaigns, train_streams
 from stillwatch.train.suites.command import evaluate
 from stillwatch.train.suites.comparing import compare_evaluations as compare
 from stillwatch.train.suites.promoting import promote
 from stillwatch.train.training import train
 
-__all__ = ["compare", "evaluate", "promote", "runs", "train"]
+__all__ = ["calibrate", "campaigns", "compare", "evaluate", "promote", "runs", "train", "train_streams"]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.model.streams.layout import Group
+from stillwatch.model.streams.verdict import StreamCalibration
 from stillwatch.train.intervals import Interval
 from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.baselines.detector import StreamDetector
@@ -23,9 +24,10 @@ from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.evaluation import PromiseCheck, SystemFigures
 from stillwatch.train.streams.examples import GROUPS
 from stillwatch.train.streams.measured_worlds import MeasuredWorlds
-from stillwatch.train.streams.measures import FlagRate, find_flags, measure_alarms, measure_flags
+from stillwatch.train.streams.measures import FlagRate, LeastEvidence, find_flags, measure_alarms, measure_flags
 from stillwatch.train.streams.rotations import Rotation
 from stillwatch.train.streams.scoring import score_streams
+from stillwatch.train.streams.sealing import choose_review_rate
 from stillwatch.train.streams.suite_settings import StreamSuiteConfig
 
 OURS = "stillwatch"
@@ -89,8 +91,21 @@ def score_by_detector(detector: StreamDetector) -> Score:
     return lambda corpus, numbers: [detector.score_stream(corpus.arrays(number)) for number in numbers]
 
 
+def ask_evidence(calibration: Floats, rate: float, horizon: int) -> LeastEvidence:
+    """The rule of least evidence that a bundle ships with, for thresholds set on these maxima."""
+    fields = StreamCalibration.model_fields
+    review = calibrate_threshold(calibration, choose_review_rate(rate), horizon).threshold
+    return LeastEvidence(fields["min_requests"].default, fields["min_suspicious"].default, review)
+
+
 def tally_rotation(
-    tally: Tally, score: Score, worlds: MeasuredWorlds, suite: StreamSuiteConfig, *, most: int | None = None
+    tally: Tally,
+    score: Score,
+    worlds: MeasuredWorlds,
+    suite: StreamSuiteConfig,
+    *,
+    is_ours: bool = True,
+    most: int | None = None,
 ) -> tuple[Floats, Floats]:
     """Set thresholds, and count flags of one detector in one rotation.
 
@@ -99,6 +114,8 @@ def tally_rotation(
         score: its statistic.
         worlds: of the rotation.
         suite: the suite.
+        is_ours: whether operators' accounts are flagged by the bundle's rule of least evidence, too. False alarms
+            are counted without it: it could only make them fewer.
         most: honest accounts of each world that are looked at; all when None.
 
     Returns:
@@ -114,6 +131,7 @@ def tally_rotation(
     for rate, promise in promises.items():
         _count(tally.alarms.setdefault(rate, [0, 0]), promise.flags(fresh))
     first = promises[rates[0]]
+    least = ask_evidence(calibration, rates[0], suite.horizon) if is_ours else None
     for number, flagged in zip(numbers[1], first.flags(fresh), strict=True):
         _count(tally.personas.setdefault(worlds.fresh.members[number].origin, [0, 0]), np.array([flagged]))
     if worlds.evaluators is not None and most is None:
@@ -121,7 +139,7 @@ def tally_rotation(
         _count(tally.evaluators, first.flags(take_maxima(scored, suite.horizon)))
     for name, world in worlds.cases.items():
         scored = score(world, range(len(world)))
-        tally.flags.setdefault(name, []).append(find_flags(scored, [first.threshold] * len(world)))
+        tally.flags.setdefault(name, []).append(find_flags(scored, first.threshold, least))
         tally.campaigns.setdefault(name, []).extend(str(member.stream.campaign) for member in world.members)
     return calibration, fresh
 

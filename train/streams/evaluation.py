@@ -156,6 +156,15 @@ class StreamEvaluation:
             "notes": list(self.notes),
         }
 
+    def to_metrics(self) -> dict[str, float]:
+        """The figures to compare runs by: our own false alarms, shares flagged and leaked."""
+        metrics = {f"leaked/{name}": each.leaked.value for name, each in self.shapes.items()}
+        for system in self.systems[:1]:
+            metrics |= {f"account_fpr/{rate:g}": each.rate.value for rate, each in system.account_fpr.items()}
+            for name, case in system.cases.items():
+                metrics |= {f"flagged/{name}/by_{by}": each.value for by, each in case.flagged_by.items()}
+        return metrics
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -60,17 +60,37 @@ class AlarmRate:
         return {**self.rate.to_json(), "num_flagged": self.num_flagged, "num_accounts": self.num_accounts}
 
 
-def find_flags(statistics: Sequence[Floats], thresholds: Sequence[float]) -> NDArray[np.int64]:
+@dataclass(frozen=True, slots=True)
+class LeastEvidence:
+    """What must be seen beside a statistic at its threshold, as `StreamCalibration` asks for it.
+
+    Attributes:
+        requests: of the account.
+        suspicious: those whose statistic was at or above `review`; requests that were sent twice count twice here.
+        review: the threshold of suspicion.
+    """
+
+    requests: int
+    suspicious: int
+    review: float
+
+
+def find_flags(statistics: Sequence[Floats], threshold: float, least: LeastEvidence | None = None) -> NDArray[np.int64]:
     """The number of the request at which each account is flagged, from 1; 0 for one that never is.
 
     Args:
         statistics: of each account after each request.
-        thresholds: of each account.
+        threshold: an account is flagged from a statistic at or above it on.
+        least: what must be seen besides.
     """
     flags = np.zeros(len(statistics), np.int64)
-    for number, (each, threshold) in enumerate(zip(statistics, thresholds, strict=True)):
-        reached = np.flatnonzero(each >= threshold)
-        flags[number] = reached[0] + 1 if reached.size else 0
+    for number, each in enumerate(statistics):
+        reached = np.maximum.accumulate(each) >= threshold
+        if least is not None:
+            reached &= np.arange(1, len(each) + 1) >= least.requests
+            reached &= np.cumsum(each >= least.review) >= least.suspicious
+        places = np.flatnonzero(reached)
+        flags[number] = places[0] + 1 if places.size else 0
     return flags
 
 

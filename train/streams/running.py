@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from rich.console import Console
 
 from stillwatch.data.configuration import load_config_file
 from stillwatch.model.streams.layout import Group
+from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.streams.account_suite import (
     ALONE,
     OURS,
     Tally,
+    ask_evidence,
     list_ablations,
     list_detectors,
     recalibrate,
@@ -41,8 +43,21 @@ from stillwatch.train.streams.rotations import (
 from stillwatch.train.streams.settings import StreamsConfig
 from stillwatch.train.streams.shrinking import shrink_model, shrink_suite
 from stillwatch.train.streams.suite_settings import CampaignSuiteConfig, StreamSuiteConfig, SuiteConfig
+from stillwatch.train.suites.suite import read_kind
+from stillwatch.train.tracking import Tracker
 
 Visit = Callable[[Rotation, StreamCorpus], None]
+
+
+def load_stream_suite(path: Path, overrides: Sequence[str] = ()) -> StreamSuiteConfig | CampaignSuiteConfig:
+    """Read a suite of the kind `streams` or `campaigns`.
+
+    Raises:
+        ConfigError: see `load_config_file`.
+    """
+    if read_kind(path) == "streams":
+        return load_config_file(StreamSuiteConfig, path, overrides)
+    return load_config_file(CampaignSuiteConfig, path, overrides)
 
 
 def run_stream_suite(
@@ -53,6 +68,7 @@ def run_stream_suite(
     quick: bool = False,
     bundle: Path | None = None,
     data_root: Path | None = None,
+    experiment: str | None = None,
 ) -> StreamEvaluation:
     """Run a suite.
 
@@ -63,6 +79,7 @@ def run_stream_suite(
         quick: one rotation and small worlds, for an answer within ten minutes on two cores.
         bundle: the request model, where the stream model's configuration says not to fit one for each rotation.
         data_root: rows instead of generated requests.
+        experiment: where the run is logged; nowhere when None.
 
     Raises:
         StillwatchError: a file, the pool or a bundle is at fault; the message tells how.
@@ -74,9 +91,17 @@ def run_stream_suite(
         config, folder = shrink_model(config), folder / "quick"
     if isinstance(suite, StreamSuiteConfig):
         asked = shrink_suite(suite) if quick else suite
-        return _run_accounts(asked, config, folder, console, quick=quick, bundle=bundle)
-    scaled = shrink_suite(suite) if quick else suite
-    return _run_campaigns(scaled, config, folder, console, quick=quick, bundle=bundle)
+        evaluation = _run_accounts(asked, config, folder, console, quick=quick, bundle=bundle)
+    else:
+        scaled = shrink_suite(suite) if quick else suite
+        evaluation = _run_campaigns(scaled, config, folder, console, quick=quick, bundle=bundle)
+    if experiment is not None:
+        with Tracker.open(experiment, f"suite {suite.name}") as tracker:
+            tracker.log_params({"suite": suite.model_dump(mode="json"), "model": config.model_dump(mode="json")})
+            tracker.set_tags(describe_provenance(seed=config.seed))
+            tracker.log_metrics(evaluation.to_metrics())
+            tracker.log_json(evaluation.to_json(), "streams.json")
+    return evaluation
 
 
 def visit_rotations(
@@ -148,7 +173,7 @@ def _run_accounts(
         for name, score in list_detectors(train, suite, config.seed).items():
             console.print(f"scoring by {name}", markup=False)
             most = max(suite.baselines.calibration, suite.baselines.fresh)
-            tally_rotation(tallies[name], score, worlds, suite, most=most)
+            tally_rotation(tallies[name], score, worlds, suite, is_ours=False, most=most)
         costs.update(time_network(rotation, worlds.fresh))
 
     conditions = visit_rotations(suite, config, folder, console, bundle, visit)
@@ -190,15 +215,16 @@ def _run_campaigns(
         )
         rate = next(rate for rate in suite.rates if len(honest) >= count_needed(rate))
         scores = (score_by_network(rotation), score_by_network(rotation, GROUPS[Group.OTHERS]))
-        thresholds = [
-            calibrate_threshold(take_maxima(score(honest, range(len(honest))), suite.horizon), rate, suite.horizon)
-            for score in scores
-        ]
+        maxima = [take_maxima(score(honest, range(len(honest))), suite.horizon) for score in scores]
         for place, shape in enumerate(suite.shapes):
             world = build_shape(rotation.workshop, suite, shape, place=place)
             flags = [
-                find_flags(score(world, range(len(world))), [promise.threshold] * len(world))
-                for score, promise in zip(scores, thresholds, strict=True)
+                find_flags(
+                    score(world, range(len(world))),
+                    calibrate_threshold(each, rate, suite.horizon).threshold,
+                    ask_evidence(each, rate, suite.horizon),
+                )
+                for score, each in zip(scores, maxima, strict=True)
             ]
             leaks[shape.name] += measure_leaks(world, *flags)
 

@@ -92,6 +92,17 @@ class NetworkConfig(Config):
         return self
 
 
+class CalibrationConfig(Config):
+    """The thresholds of the bundle that ships: of simulated accounts, until one calibrates on one's own."""
+
+    accounts: Annotated[int, Field(ge=20)] = 2000
+    """Fresh honest accounts, of all personas by their weights."""
+    account_fpr: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
+    """Share of honest accounts that may ever be flagged."""
+    horizon: Annotated[int, Field(ge=16)] = 1000
+    """Requests of an account for which that is promised."""
+
+
 class StreamsConfig(Config):
     """A stream model, in the order of the pipeline."""
 
@@ -101,5 +112,6 @@ class StreamsConfig(Config):
     request: RequestConfig = RequestConfig()
     world: WorldConfig = WorldConfig()
     network: NetworkConfig = NetworkConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     num_threads: Count = 2
     tracking: TrackingConfig = TrackingConfig(experiment="stillwatch-streams", register_as=None)

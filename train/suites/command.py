@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from stillwatch.data.errors import ConfigError
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.render import render_text
 from stillwatch.train.results import DIMENSIONS
@@ -43,6 +42,7 @@ class Order:
     html_path: Path | None
     embed_text: bool
     experiment: str | None
+    quick: bool
 
 
 @click.command()
@@ -73,7 +73,10 @@ class Order:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For training suites: override; repeat it."
 )
-@click.option("--folder", type=click.Path(path_type=Path), help="For training suites: where checkpoints go.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="For training and stream suites: where checkpoints and worlds go."
+)
+@click.option("--quick", is_flag=True, help="For stream suites: one rotation and small worlds, in minutes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - prints it.")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report.")
 @click.option("--embed-text", is_flag=True, help="Put texts of the listed requests into the report: mind who reads it.")
@@ -90,6 +93,7 @@ def evaluate(
     threads: int,
     overrides: tuple[str, ...],
     folder: Path | None,
+    quick: bool,
     json_path: Path | None,
     html_path: Path | None,
     embed_text: bool,
@@ -116,8 +120,12 @@ def evaluate(
         html_path=html_path,
         embed_text=embed_text,
         experiment=experiment if track else None,
+        quick=quick,
     )
-    RUNNERS["requests" if suite is None else read_kind(suite)](order)
+    kind = "requests" if suite is None else read_kind(suite)
+    if quick and kind not in ("streams", "campaigns"):
+        raise click.UsageError("--quick is for suites of streams and campaigns")
+    RUNNERS[kind](order)
 
 
 def deliver(evaluation: Evaluation, records: Sequence[LabelledRequest], order: Order) -> None:
@@ -164,15 +172,34 @@ def run_training_suite(order: Order) -> None:
     deliver(evaluation, load_records(config).records if order.embed_text else (), order)
 
 
-def refuse_streams(order: Order) -> None:
-    """Suites of accounts have another command's schema and result."""
-    raise ConfigError(f"{order.suite}: kind: a suite of accounts; it asks about streams, not about single requests")
+def run_suite_of_streams(order: Order) -> None:
+    """Accounts and campaigns, simulated; see `train/streams/running.py`."""
+    if order.others or order.html_path is not None:
+        raise click.UsageError("--also and --html are for suites of requests: a stream suite brings its own baselines")
+    from stillwatch.train.streams.running import load_stream_suite, run_stream_suite
+
+    suite = load_stream_suite(order.suite or Path(), order.overrides)
+    evaluation = run_stream_suite(
+        suite,
+        folder=order.folder or Path("runs") / f"suite-{suite.model.stem}",
+        console=Console(stderr=True),
+        quick=order.quick,
+        bundle=None if order.model == DEFAULT else Path(order.model),
+        data_root=order.data,
+        experiment=order.experiment,
+    )
+    if order.json_path is not None and str(order.json_path) == "-":
+        click.echo(json.dumps(evaluation.to_json()))
+        return
+    evaluation.print(Console())
+    if order.json_path is not None:
+        evaluation.write(order.json_path)
 
 
 RUNNERS: dict[Kind, Callable[[Order], None]] = {
     "requests": run_request_suite,
     "training": run_training_suite,
-    "streams": refuse_streams,
-    "campaigns": refuse_streams,
+    "streams": run_suite_of_streams,
+    "campaigns": run_suite_of_streams,
 }
 """The one place where a suite's kind decides who runs it."""

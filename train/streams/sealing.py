@@ -1,0 +1,193 @@
+"""From a fitted stream network to a sealed bundle: export, parity, thresholds with their promise, one hash over all."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import beta
+from sklearn.linear_model import LogisticRegression
+
+from stillwatch.data.errors import ExportError
+from stillwatch.model.bundle import Bundle, copy_bundle, load_bundle, seal_bundle
+from stillwatch.model.streams.detector import (
+    STREAM_FORMAT_VERSION,
+    STREAM_JSON,
+    STREAM_ONNX,
+    StreamDetector,
+    StreamModel,
+)
+from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
+from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
+from stillwatch.model.streams.observation import Projection
+from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from stillwatch.train.streams.arrays import Floats
+from stillwatch.train.streams.conformal import Promise as Threshold
+from stillwatch.train.streams.conformal import calibrate_threshold
+from stillwatch.train.streams.network import LastLogit, StreamNetwork
+
+_TOLERANCE = 1e-3
+_CONFIDENCE = 0.95
+_REVIEW_FACTOR = 10.0
+_MOST_REVIEW = 0.05
+_PLATT = (1.0, 0.0)
+
+
+def export_network(network: StreamNetwork, path: Path) -> None:
+    """Write `stream.onnx` and compare it with the network on drawn vectors.
+
+    Raises:
+        ExportError: the two do not agree; nothing is left at `path`.
+    """
+    last = LastLogit(network).eval()
+    accounts = torch.export.Dim("accounts")
+    example = (torch.zeros(2, WINDOW, WIDTH), torch.tensor([1, WINDOW]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about itself
+        quiet = logging.getLogger("torch.onnx")
+        level = quiet.level
+        quiet.setLevel(logging.ERROR)
+        torch.onnx.export(
+            last,
+            example,
+            str(path),
+            input_names=["vectors", "lengths"],
+            output_names=["logits"],
+            dynamic_shapes=({0: accounts}, {0: accounts}),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        quiet.setLevel(level)
+    _check_parity(last, path)
+
+
+def choose_review_rate(account_fpr: float) -> float:
+    """The promised rate of `review`: ten times that of `flag`, at most 5%, never below it."""
+    return max(account_fpr, min(_MOST_REVIEW, _REVIEW_FACTOR * account_fpr))
+
+
+def make_calibration(
+    honest: Floats,
+    *,
+    account_fpr: float,
+    horizon: int,
+    confidence: float | None = None,
+    operators: Floats | None = None,
+    before: StreamCalibration | None = None,
+) -> StreamCalibration:
+    """Thresholds from the running maxima of honest accounts; `review` promises ten times the rate, at most 5%.
+
+    Args:
+        honest: running maxima of accounts that nothing was fitted on, shape (accounts,).
+        account_fpr: share of honest accounts that may ever be flagged.
+        horizon: requests that the maxima ran over.
+        confidence: as of `calibrate_threshold`.
+        operators: running maxima of operators' accounts, from which the probability is fitted (Platt, 1999).
+        before: keeps its probability and its rule of least evidence, where there are no operators.
+
+    Raises:
+        InputError: too few accounts for the rate; the message says how many are needed.
+    """
+    flag = calibrate_threshold(honest, account_fpr, horizon, confidence)
+    review_fpr = choose_review_rate(account_fpr)
+    review = calibrate_threshold(honest, review_fpr, horizon, confidence)
+    slope, intercept = _PLATT if before is None else (before.slope, before.intercept)
+    if operators is not None:
+        slope, intercept = _fit_platt(honest, operators)
+    rule = {} if before is None else {"min_requests": before.min_requests, "min_suspicious": before.min_suspicious}
+    return StreamCalibration(
+        slope=slope,
+        intercept=intercept,
+        review_logit=review.threshold,
+        flag_logit=flag.threshold,
+        review_promise=_tell(review),
+        flag_promise=_tell(flag),
+        **rule,
+    )
+
+
+def build_model(projection: Projection, calibration: StreamCalibration, trained: Mapping[str, str]) -> StreamModel:
+    """What `stream.json` says."""
+    return StreamModel(
+        format_version=STREAM_FORMAT_VERSION,
+        layout_version=LAYOUT_VERSION,
+        fingerprint_version=FINGERPRINT_VERSION,
+        attribute_offset=tuple(projection.attribute_offset.tolist()),
+        attribute_matrix=_to_rows(projection.attribute_matrix),
+        embedding_offset=tuple(projection.embedding_offset.tolist()),
+        embedding_matrix=_to_rows(projection.embedding_matrix),
+        calibration=calibration,
+        trained=dict(trained),
+    )
+
+
+def seal_stream_model(bundle: Bundle, target: Path, model: StreamModel, network: Path) -> Bundle:
+    """Copy a request bundle with a stream model beside it; `target` is replaced when all of it was built and loads.
+
+    Args:
+        bundle: the request bundle that the streams were encoded with; it may hold a stream model already.
+        target: the folder of the new bundle; may be the old one's.
+        model: what `stream.json` says.
+        network: the ONNX file.
+
+    Raises:
+        BundleError: the result does not load.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent) as scratch:
+        draft = Path(scratch) / "bundle"
+        copied = copy_bundle(bundle, draft, with_torch=True)
+        content = network.read_bytes()
+        (draft / STREAM_ONNX).write_bytes(content)
+        (draft / STREAM_JSON).write_text(model.model_dump_json() + "\n", "utf-8")
+        seal_bundle(draft, copied.manifest)
+        StreamDetector.load(draft)
+        if target.exists():
+            target.rename(Path(scratch) / "before")
+        draft.replace(target)
+    return load_bundle(target)
+
+
+def _check_parity(last: LastLogit, path: Path) -> None:
+    import onnxruntime
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(16, WINDOW, WIDTH)).astype(np.float32)
+    lengths = rng.integers(1, WINDOW + 1, 16)
+    with torch.no_grad():
+        expected = last(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"vectors": vectors, "lengths": lengths})
+    if not np.abs(found - expected).max() <= _TOLERANCE:  # refuses NaN, too
+        path.unlink()
+        raise ExportError(f"{path.name}: does not say what the network says; the fit diverged, lower learning_rate")
+
+
+def _tell(threshold: Threshold) -> Promise:
+    confidence = threshold.confidence or _CONFIDENCE
+    law = beta(threshold.num_allowed + 1, threshold.num_accounts - threshold.num_allowed)
+    return Promise(
+        account_fpr=threshold.alpha,
+        upper_bound=float(law.ppf(confidence)),
+        confidence=confidence,
+        horizon_requests=threshold.horizon,
+        num_accounts=threshold.num_accounts,
+    )
+
+
+def _fit_platt(honest: Floats, operators: Floats) -> tuple[float, float]:
+    maxima = np.concatenate([honest, operators])[:, None]
+    labels = np.repeat([0, 1], [len(honest), len(operators)])
+    regression = LogisticRegression(C=1e3, class_weight="balanced").fit(maxima, labels)
+    return max(float(regression.coef_[0, 0]), 1e-3), float(regression.intercept_[0])
+
+
+def _to_rows(matrix: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
