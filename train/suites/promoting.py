@@ -121,6 +121,7 @@ def promote(
     tags = {
         "gate.at": datetime.now(UTC).isoformat(timespec="seconds"),
         "gate.alias": alias,
+        "gate.policy": policy.model_dump_json()[:MAX_TAG_CHARACTERS],
         "gate.sentence": sentence[:MAX_TAG_CHARACTERS],
         **(decision.to_tags() if decision else {}),
     }

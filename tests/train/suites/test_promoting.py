@@ -19,6 +19,7 @@ from stillwatch.model.bundle import MANIFEST, TOKENIZER, Bundle, seal_bundle
 from stillwatch.train.commands import compare, promote
 from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.suites.evaluation import Evaluation
+from stillwatch.train.suites.policy import GateConfig, load_policy
 from stillwatch.train.tracking import Store, Tracker
 
 Draw = Callable[..., Evaluation]
@@ -89,6 +90,7 @@ def test_a_better_version_is_accepted_takes_the_alias_and_carries_the_decision(p
         "version 1",
         "champion",
     )
+    assert GateConfig.model_validate_json(new.tags["gate.policy"]) == load_policy()
     (main, *_) = json.loads(new.tags["gate.checks"])
     assert (main["name"], main["outcome"]) == ("TPR at 1% FPR", "holds")
     assert main["change"]["low"] > 0
