@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stillwatch.data.bonds import Bond, Pairs, Tie, find_leaks, find_pairs, find_ties, list_bonds
+from stillwatch.data.chance import Chance
 from stillwatch.data.dealing import Group, deal_groups, group_families, pick_validation
 from stillwatch.data.errors import ConfigError, SplitError
 from stillwatch.data.labels import Label
@@ -29,7 +30,9 @@ class Fold:
         validation: to choose and calibrate on.
         test: to measure on; the only side with ambiguous records.
         dropped: records that are always for training, but not in this fold: they are bound to a record of
-            validation or test, or are ambiguous.
+            validation, test or aside, or are ambiguous.
+        aside: records of families with attributes, to set the thresholds of attributes on and for nothing else; empty
+            but where `set_aside` was asked for them.
     """
 
     name: str
@@ -37,11 +40,13 @@ class Fold:
     validation: tuple[int, ...]
     test: tuple[int, ...]
     dropped: tuple[int, ...] = ()
+    aside: tuple[int, ...] = ()
 
     @property
     def sides(self) -> Mapping[str, tuple[int, ...]]:
-        """The three sides by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+        """The three sides by name, and what was set aside where there is something."""
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        return sides | ({"aside": self.aside} if self.aside else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,42 @@ def transfer(
     train = [group for group in groups if group not in chosen]
     fold = build_fold("transfer", records, bonds, (train, chosen, [Group((), tuple(test), Counter())]), fixed)
     return replace(fold, dropped=tuple(sorted((*fold.dropped, *bound))))
+
+
+def set_aside(
+    records: Sequence[LabelledRequest], fold: Fold, *, share: float, seed: int, pairs: Pairs | None = None
+) -> Fold:
+    """The fold without some of the families with attributes that it trains on: nobody else can judge attributes.
+
+    A fold whose validation has records with attributes is given back as it is.
+
+    Args:
+        records: what the fold's indices point into.
+        fold: the fold.
+        share: of the families with attributes in its training records, to set aside; at least one.
+        seed: the only source of chance.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+    """
+    named = [index for index in fold.train if records[index].attributes]
+    if not named or any(records[index].attributes for index in fold.validation):
+        return fold
+    bonds = list_bonds(records, find_pairs(records) if pairs is None else pairs)
+    groups = group_families(records, named, find_ties(records, bonds, named))
+    Chance(f"{seed}/{fold.name}/aside").shuffle(groups)
+    wanted = max(1, round(share * sum(len(group.families) for group in groups)))
+    chosen: list[Group] = []
+    for group in sorted(groups, key=lambda group: len(group.families)):  # large ties stay in training
+        if sum(len(each.families) for each in chosen) < wanted:
+            chosen.append(group)
+    aside = {index for group in chosen for index in group.indices}
+    held = {bond for index in aside for bond in bonds[index]}
+    bound = {index for index in fold.train if index not in aside and not held.isdisjoint(bonds[index])}
+    return replace(
+        fold,
+        train=tuple(index for index in fold.train if index not in aside | bound),
+        dropped=tuple(sorted((*fold.dropped, *bound))),
+        aside=tuple(sorted(aside)),
+    )
 
 
 def deal(

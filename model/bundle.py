@@ -194,6 +194,8 @@ def load_bundle(folder: Path) -> Bundle:
             "choose them; build the bundle again, or with max_encoded_windows 0"
         )
     calibration = _parse(Calibration, _read(folder, CALIBRATION), CALIBRATION)
+    if strange := sorted(calibration.attribute_logits.keys() - set(manifest.attributes)):
+        raise BundleError(f"{CALIBRATION}: {strange[0]} is no output of this bundle; build the bundle again")
     try:
         probes = tuple(Probe.model_validate(probe) for probe in json.loads(_read(folder, PROBES)))
     except (ValueError, TypeError) as error:

@@ -38,6 +38,8 @@ class Calibration(BaseModel):
     num_benign: int = Field(ge=1)
     """Held-out benign requests behind the thresholds."""
     num_extraction: int = Field(ge=1)
+    attribute_logits: dict[str, float] = Field(default_factory=dict)
+    """Raw logit from which on an attribute is named; one that was never precise enough is left out."""
     prior: float = Field(default=0.5, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")

@@ -25,11 +25,25 @@ DISGUISED = " (disguised):"
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a request something stands.
+
+    Attributes:
+        turn: index of the message, from 0; None beside the messages.
+        role: of the message, or `tools` or `response_format` beside them.
+    """
+
+    turn: int | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of text by one speaker. `marker` is a word or two, such as `user:`."""
 
     marker: str
     text: str
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +68,8 @@ def render(request: Request) -> Rendering:
         marker = segment.marker
         if found.traces.is_disguised:
             marker = marker.removesuffix(":") + DISGUISED
-        segments.append(Segment(marker, found.text))
-        segments += [Segment(DECODED, text) for text in found.decoded]
+        segments.append(Segment(marker, found.text, segment.place))
+        segments += [Segment(DECODED, text, segment.place) for text in found.decoded]
         traces += found.traces
     return Rendering(tuple(segments), traces)
 
@@ -66,22 +80,22 @@ def render_text(request: Request) -> str:
 
 
 def _iter_segments(request: Request) -> Iterator[Segment]:
-    for message in request.messages:
-        yield from _render_message(message)
+    for turn, message in enumerate(request.messages):
+        yield from _render_message(message, Place(turn, message.role.value))
     for tool in request.tools:
         yield _render_tool(tool)
     if request.response_format:
-        yield Segment("answer format:", request.response_format)
+        yield Segment("answer format:", request.response_format, Place(None, "response_format"))
 
 
-def _render_message(message: Message) -> list[Segment]:
+def _render_message(message: Message, place: Place) -> list[Segment]:
     parts = [message.content] if message.content else []
     parts += [f"({part})" for part in message.other_parts]
-    segments = [Segment(f"{message.role.value}:", "\n".join(parts))] if parts else []
-    segments += [Segment("tool call:", f"{call.name} {call.arguments}".strip()) for call in message.tool_calls]
-    return segments or [Segment(f"{message.role.value}:", "")]
+    segments = [Segment(f"{message.role.value}:", "\n".join(parts), place)] if parts else []
+    segments += [Segment("tool call:", f"{call.name} {call.arguments}".strip(), place) for call in message.tool_calls]
+    return segments or [Segment(f"{message.role.value}:", "", place)]
 
 
 def _render_tool(tool: Tool) -> Segment:
     text = " ".join(part for part in (tool.name, tool.description, tool.parameters) if part)
-    return Segment("tool:", text)
+    return Segment("tool:", text, Place(None, "tools"))

@@ -26,7 +26,7 @@ from stillwatch.model.streams.accounts import AccountCounter
 from stillwatch.model.streams.allow_list import AllowList
 from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.model.streams.store import StateStore
-from stillwatch.model.verdict import Coverage, Reason, Verdict, name_disguises
+from stillwatch.model.verdict import Coverage, Evidence, Reason, Verdict, name_attributes, name_disguises
 from stillwatch.model.windows import Windower, Windows
 
 PROBE_TOLERANCE = 0.25
@@ -142,6 +142,10 @@ class Scorer:
         parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
         return [verdict for verdict, _ in self._score(parsed, on_progress)]
 
+    def encode(self, requests: Sequence[Request]) -> list[RequestLogits]:
+        """What the request model says of each request, not calibrated: what the stream model reads and learns from."""
+        return [logits for _, logits in self._score(requests, None)]
+
     def _score(
         self, parsed: Sequence[Request], on_progress: Callable[[int], None] | None
     ) -> list[tuple[Verdict, RequestLogits]]:
@@ -163,11 +167,17 @@ class Scorer:
         calibrated = calibration.calibrate(logits.extraction)
         techniques = dict(zip(TECHNIQUES, map(float, softmax(logits.techniques)), strict=True))
         action = calibration.decide(calibrated)
-        reasons: list[Reason] = []
+        reasons: list[str] = []
+        evidence: Evidence | None = None
+        top_window = chosen.origins[logits.top_window]
         if action is not Action.ALLOW:
             reasons.append(Reason.FLAG_THRESHOLD if action is Action.FLAG else Reason.REVIEW_THRESHOLD)
             reasons += [Reason(f"technique_{t}") for t, p in techniques.items() if p >= 0.5]
             reasons += name_disguises(windows.traces)
+            attributes = [float(logit) for logit in logits.attributes]
+            reasons += name_attributes(self.bundle.manifest.attributes, attributes, calibration.attribute_logits)
+            place = windows.places[chosen.segments[logits.top_window]]
+            evidence = Evidence(top_window, place.turn, place.role)
         return Verdict(
             id=request.id,
             probability=sigmoid(calibrated),
@@ -175,12 +185,13 @@ class Scorer:
             techniques={t.value: p for t, p in techniques.items()},
             action=action,
             reasons=tuple(reasons),
+            evidence=evidence,
             coverage=Coverage(
                 characters=windows.num_characters,
                 tokens=windows.num_tokens,
                 windows=len(windows.ids),
                 windows_encoded=len(chosen.ids),
-                top_window=chosen.origins[logits.top_window],
+                top_window=top_window,
                 traces=windows.traces,
             ),
             model_version=self.bundle.version,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stillwatch.model.first_stage import FirstStage, scale
 from stillwatch.model.pooling import FloatArray
-from stillwatch.model.windows import Windower, Windows
+from stillwatch.model.windows import Passage, Windower, Windows
 
 MAX_RUN = 4
 """Neighbouring passages that may be read together."""
@@ -46,11 +46,13 @@ class Selection:
     Attributes:
         ids: token ids of each window or passage, special tokens included.
         origins: the index of the window that each of them is, or begins in.
+        segments: the index of the segment that each of them is from, for the most part.
         margins: what is taken off the extraction logit of each.
     """
 
     ids: tuple[tuple[int, ...], ...]
     origins: tuple[int, ...]
+    segments: tuple[int, ...]
     margins: tuple[float, ...]
 
 
@@ -63,14 +65,15 @@ def select_windows(windows: Windows, windower: Windower, cascade: Cascade | None
         cascade: None to read all.
     """
     if cascade is None or len(windows.ids) <= cascade.max_encoded_windows:
-        return Selection(windows.ids, tuple(range(len(windows.ids))), windows.margins)
+        return Selection(windows.ids, tuple(range(len(windows.ids))), windows.segments, windows.margins)
     num_passages = 2 * (cascade.max_encoded_windows // 4) if windows.passages else 0
     scores = cascade.first_stage.score(windows.ids)
     chosen = rank_spread(scores, windows.ids, cascade.max_encoded_windows - num_passages // 2)
     passages = _choose_passages(windows, windower, cascade.first_stage, num_passages)
     return Selection(
-        (*(windows.ids[i] for i in chosen), *(ids for ids, _ in passages)),
-        (*chosen, *(origin for _, origin in passages)),
+        (*(windows.ids[i] for i in chosen), *passages),
+        (*chosen, *(passage.window for passage in passages.values())),
+        (*(windows.segments[i] for i in chosen), *(passage.segment for passage in passages.values())),
         (0.0,) * len(chosen) + (cascade.passage_margin,) * len(passages),
     )
 
@@ -98,8 +101,8 @@ def rank_spread(scores: FloatArray, ids: Sequence[tuple[int, ...]], num_chosen: 
 
 def _choose_passages(
     windows: Windows, windower: Windower, first_stage: FirstStage, num_chosen: int
-) -> list[tuple[tuple[int, ...], int]]:
-    """The best runs of passages that hardly overlap, sealed, and the index of the window that each begins in."""
+) -> dict[tuple[int, ...], Passage]:
+    """The best runs of passages that hardly overlap: sealed token ids, and the first passage of the run."""
     passages = windows.passages
     most = windower.config.max_tokens // 2 - len(windower.seal(()))
     sums, counts = first_stage.sum_weights([passage.ids for passage in passages])
@@ -109,7 +112,7 @@ def _choose_passages(
     scores = np.concatenate([score for score, _ in runs])
     starts = np.concatenate([start for _, start in runs])
     sizes = np.repeat(np.arange(1, MAX_RUN + 1), [len(start) for _, start in runs])
-    chosen: dict[tuple[int, ...], int] = {}
+    chosen: dict[tuple[int, ...], Passage] = {}
     kept: list[range] = []
     for i in np.argsort(-scores, kind="stable"):
         if len(chosen) == num_chosen:
@@ -120,8 +123,8 @@ def _choose_passages(
         kept.append(run)
         ids = tuple(token for number in run for token in passages[number].ids)[:most]
         marker = windows.markers[passages[run[0]].segment]
-        chosen.setdefault(windower.seal((*marker, *ids[: most - len(marker)])), passages[run[0]].window)
-    return list(chosen.items())
+        chosen.setdefault(windower.seal((*marker, *ids[: most - len(marker)])), passages[run[0]])
+    return chosen
 
 
 def _score_runs(

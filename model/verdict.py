@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.model.calibration import Action
 from stillwatch.model.normalise import Traces
 from stillwatch.model.streams.verdict import StreamVerdict
 
+MAX_ATTRIBUTES = 5
+"""Attributes that a verdict names at most, strongest first."""
+
 
 class Reason(StrEnum):
-    """Why a verdict is not `allow`. Codes are stable; an analyst may count and search them.
-
-    A technique's code is given when it has at least half of the technique probability.
-    """
+    """Why a verdict is not `allow`, beside what the request asks for. Codes are stable: count and search them."""
 
     FLAG_THRESHOLD = "extraction_at_or_above_flag"
     REVIEW_THRESHOLD = "extraction_at_or_above_review"
@@ -24,11 +27,44 @@ class Reason(StrEnum):
     PREFERENCE_GRADING = "technique_preference_grading"
     INSTRUCTION_HARVESTING = "technique_instruction_harvesting"
     HIDDEN_CHARACTERS = "hidden_characters"
-    """Two dozen or more characters that nobody sees, where no script calls for them."""
     LOOK_ALIKE_LETTERS = "look_alike_letters"
-    """Eight or more words with letters of another script that look alike, or spelt out letter by letter."""
     ENCODED_TEXT = "encoded_text"
-    """Prose of 80 characters or more in base64, hex, rot13 or escapes of plain letters."""
+
+
+REASON_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        Reason.FLAG_THRESHOLD: "the calibrated logit reaches the threshold of `flag`",
+        Reason.REVIEW_THRESHOLD: "the calibrated logit reaches the threshold of `review`",
+        Reason.REASONING_ELICITATION: "most like demands for traces of reasoning (at least half of the techniques)",
+        Reason.TOOL_USE_PROBING: "most like demands for tool calls and trajectories (at least half)",
+        Reason.CODING_ANALYSIS: "most like demands for coding problems, code and tests (at least half)",
+        Reason.PREFERENCE_GRADING: "most like demands for grades, rankings and critiques (at least half)",
+        Reason.INSTRUCTION_HARVESTING: "most like the breeding of instructions and prompts (at least half)",
+        Reason.HIDDEN_CHARACTERS: "two dozen or more characters that nobody sees, where no script calls for them",
+        Reason.LOOK_ALIKE_LETTERS: "eight or more words with letters of another script that look alike, or spelt out "
+        "letter by letter",
+        Reason.ENCODED_TEXT: "prose of 80 characters or more in base64, hex, rot13 or escapes of plain letters",
+        **{name: f"the request {meaning}" for name, meaning in ATTRIBUTES.items()},
+    }
+)
+"""Every code that a verdict may carry, with its meaning.
+
+Attributes are their own codes. One is given when its logit reaches the threshold from which on, among requests of
+held-out families, at least four of five that were named had it; a bundle without such a threshold never gives it.
+"""
+
+
+def name_attributes(names: Sequence[str], logits: Sequence[float], thresholds: Mapping[str, float]) -> list[str]:
+    """The codes of what a request asks for, those furthest above their thresholds first.
+
+    Args:
+        names: the attributes in the order of their logits.
+        logits: of the request.
+        thresholds: the logit from which on an attribute is named; one without a threshold never is.
+    """
+    margins = {name: logit - thresholds[name] for name, logit in zip(names, logits, strict=True) if name in thresholds}
+    ranked = sorted((name for name, margin in margins.items() if margin >= 0), key=lambda name: -margins[name])
+    return ranked[:MAX_ATTRIBUTES]
 
 
 def name_disguises(traces: Traces) -> list[Reason]:
@@ -65,6 +101,21 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What gave the highest score, by its place: for an analyst who may read the request to look there first.
+
+    Attributes:
+        window: as `Coverage.top_window`.
+        turn: index of the message that fills most of it, from 0; None beside the messages.
+        role: of that message, or `tools` or `response_format` beside the messages.
+    """
+
+    window: int
+    turn: int | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The scorer's answer for one request.
 
@@ -74,7 +125,8 @@ class Verdict:
         logit: the calibrated logit behind it, on which thresholds are set.
         techniques: probability of each technique, given that it is extraction; they sum to one.
         action: `allow`, `review` or `flag`.
-        reasons: codes of `Reason`, none for `allow`.
+        reasons: codes of `REASON_CODES`, none for `allow`.
+        evidence: where the highest score came from, None for `allow`.
         coverage: what was read.
         model_version: name and digest of the bundle.
         stream: what the account's stream shows, where an account was told and its stream was followed. Its action
@@ -86,7 +138,8 @@ class Verdict:
     logit: float
     techniques: dict[str, float]
     action: Action
-    reasons: tuple[Reason, ...]
+    reasons: tuple[str, ...]
+    evidence: Evidence | None
     coverage: Coverage
     model_version: str
     stream: StreamVerdict | None = None

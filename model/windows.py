@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from stillwatch.data.errors import BundleError
 from stillwatch.data.records import Request
 from stillwatch.model.normalise import Traces
-from stillwatch.model.render import DECODED, render
+from stillwatch.model.render import DECODED, Place, render
 
 MAX_MARKER = 8
 """Tokens of a marker that are repeated in each window."""
@@ -66,6 +66,8 @@ class Windows:
         traces: what normalising undid before the cut.
         passages: of a long request, in reading order; none of a short one.
         markers: token ids of each segment's marker, where there are passages.
+        segments: for each window, the index of the segment that fills most of it.
+        places: where in the request each segment stands.
     """
 
     ids: tuple[tuple[int, ...], ...]
@@ -74,6 +76,9 @@ class Windows:
     traces: Traces = field(default_factory=Traces)
     passages: tuple[Passage, ...] = ()
     markers: tuple[tuple[int, ...], ...] = ()
+
+    segments: tuple[int, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def margins(self) -> tuple[float, ...]:
@@ -130,18 +135,33 @@ class Windower:
         encoded = iter(self._encode([part for parts in texts for part in parts]))
         windows: list[list[int]] = [[]]
         passages: list[Passage] = []
+        fullest: dict[int, tuple[int, int]] = {}  # by window, tokens and index of the segment that has most of it
         num_tokens = 0
         for number, (segment, marker, parts) in enumerate(zip(rendering.segments, markers, texts, strict=True)):
             parted = [next(encoded) for _ in parts]
             num_tokens += len(marker) + sum(map(len, parted))
             if segment.marker == DECODED and windows[-1]:
                 windows.append([])  # beside the blob that it was found in it would drown
+            first, before = len(windows) - 1, len(windows[-1])
             ends = self._pack(windows, marker[:MAX_MARKER], [token for ids in parted for token in ids])
+            for window in range(first, len(windows)):
+                added = len(windows[window]) - (before if window == first else 0)
+                if added > fullest.get(window, (0, 0))[0]:
+                    fullest[window] = added, number
             if is_long:
                 passages += _note_passages(parted, number, ends)
         sealed = tuple(self.seal(window) for window in windows)
         kept = tuple(tuple(marker[:MAX_MARKER]) for marker in markers) if is_long else ()
-        return Windows(sealed, num_tokens, request.num_characters, rendering.traces, tuple(passages), kept)
+        return Windows(
+            ids=sealed,
+            num_tokens=num_tokens,
+            num_characters=request.num_characters,
+            traces=rendering.traces,
+            passages=tuple(passages),
+            markers=kept,
+            segments=tuple(fullest.get(window, (0, 0))[1] for window in range(len(windows))),
+            places=tuple(segment.place for segment in rendering.segments),
+        )
 
     @property
     def room(self) -> int:

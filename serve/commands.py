@@ -15,7 +15,7 @@ from stillwatch.data.errors import InputError
 from stillwatch.data.reading import Row, iter_rows
 from stillwatch.data.records import Request
 from stillwatch.model.scorer import RuntimeName, Scorer
-from stillwatch.model.verdict import Verdict
+from stillwatch.model.verdict import REASON_CODES, Verdict
 
 
 @click.command()
@@ -29,6 +29,14 @@ from stillwatch.model.verdict import Verdict
     help="Report bad lines on standard error and go on; the exit code is 65 all the same.",
 )
 @click.option("--table", is_flag=True, help="A table to read instead of JSON lines.")
+@click.option(
+    "--explain-codes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, asked: _explain_codes(ctx) if asked else None,
+    help="List every reason code with its meaning, and stop.",
+)
 def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int, skip_bad: bool, table: bool) -> None:
     """Score the requests in SOURCE: JSONL, gzip or Parquet; `-` or nothing reads a pipe.
 
@@ -60,6 +68,13 @@ def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int,
         raise failure
     if num_bad:
         raise InputError("input", f"{_count(num_bad, 'bad line')} skipped", "mend them; the others are scored")
+
+
+def _explain_codes(ctx: click.Context) -> None:
+    """Every reason code, one a line: `code<tab>meaning`."""
+    for code, meaning in REASON_CODES.items():
+        click.echo(f"{code}\t{meaning}")
+    ctx.exit()
 
 
 def verdict_table(verdicts: list[Verdict]) -> Table:

@@ -69,7 +69,10 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     tokenizer.save(str(folder / TOKENIZER))
     onnx.save(_share_of_token(WORDS.index("reasoning")), str(folder / ONNX_MODEL))
     write_probes(folder, (Probe(ids=(2, 5, 5, 3), int8=0.0, fp32=0.0),))
-    (folder / CALIBRATION).write_text(TINY_CALIBRATION.model_dump_json(), "utf-8")
+    calibration = TINY_CALIBRATION.model_copy(
+        update={"attribute_logits": {TINY_ATTRIBUTES[0]: 3.0, TINY_ATTRIBUTES[1]: 1.5}}
+    )
+    (folder / CALIBRATION).write_text(calibration.model_dump_json(), "utf-8")
     (folder / MODEL_CARD).write_text("# A bundle for tests\n", "utf-8")
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -71,6 +71,12 @@ def write_card(
             f"({calibration.review_fpr:.1%} of those benign), `flag` from {sigmoid(calibration.flag_logit):.4f} "
             f"({calibration.flag_fpr:.1%}). They do not carry over to other traffic unchecked.",
             "",
+            "## Reasons",
+            "",
+            "Beside technique and threshold, a verdict may name what the request asks for, where at least 80% of the "
+            "requests of held-out families that were so named had it: "
+            f"{', '.join(calibration.attribute_logits) or 'none yet'}.",
+            "",
             "## Limits",
             "",
             "- Attack families unlike those above may pass unseen; see the spread over families in the run's plots.",

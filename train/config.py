@@ -43,6 +43,9 @@ class SplitConfig(Config):
     """Which of them are run; all when left out."""
     validation_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.2
     """Share of the remaining families that early stopping and calibration look at."""
+    attribute_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.1
+    """Share of the families with attributes that is kept out of training to set the thresholds of attributes on, where
+    attributes are trained and no validation record has any."""
 
     @model_validator(mode="after")
     def _folds_exist(self) -> SplitConfig:

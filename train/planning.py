@@ -13,7 +13,7 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import load_configured
-from stillwatch.data.splits import Fold, check_fold, rotate_families, transfer
+from stillwatch.data.splits import Fold, check_fold, rotate_families, set_aside, transfer
 from stillwatch.data.technique_folds import rotate_techniques
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
@@ -83,11 +83,15 @@ def plan_folds(records: Sequence[LabelledRequest], roles: Roles, config: TrainCo
         folds = [_plan_transfer(records, roles, config, pairs)]
     else:
         folds = _plan_rotation(records, roles, config, pairs, console)
+    if config.model.attribute_weight:
+        share = config.split.attribute_share
+        folds = [set_aside(records, fold, share=share, seed=config.seed, pairs=pairs) for fold in folds]
     for fold in folds:
         check_fold(records, fold, pairs=pairs)
         console.print(
             f"{fold.name}: {len(fold.train):,} to train on, {len(fold.validation):,} to validate, {len(fold.test):,} "
             f"to test, {len(fold.dropped):,} left out as bound to held-out records"
+            + (f", {len(fold.aside):,} set aside for the thresholds of attributes" if fold.aside else "")
         )
     return folds
 

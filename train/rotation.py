@@ -18,6 +18,7 @@ from stillwatch.data.records import LabelledRequest
 from stillwatch.data.splits import Fold
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.torch_runtime import TorchRuntime
+from stillwatch.train.attributes import AttributeLogits
 from stillwatch.train.baselines import Baseline
 from stillwatch.train.calibrate import fit_calibration
 from stillwatch.train.config import TrainConfig
@@ -39,6 +40,7 @@ class FoldResult:
         fold: which records stood on which side.
         fitted: the classifier.
         validation_logits: raw logits of the validation records, shape (validation records,).
+        attributes: what the fold tells about the attributes, on held-out families.
         scores: by system, higher for extraction, shape (test records,). Our own are calibrated logits.
         techniques: the most probable technique of each test record.
     """
@@ -46,6 +48,7 @@ class FoldResult:
     fold: Fold
     fitted: Fitted
     validation_logits: Scores
+    attributes: AttributeLogits
     scores: dict[str, Scores]
     techniques: tuple[str, ...]
 
@@ -84,7 +87,11 @@ def score_fold(
     """Score a fold's test records with every system; baselines are fitted on the same training records."""
     train, validation, test = ([records[i] for i in side] for side in (fold.train, fold.validation, fold.test))
     runtime = TorchRuntime(fitted.model, bf16=config.fit.bf16, max_batch=config.evaluate.batch_size)
-    validation_logits = extraction_logits(score_records(fitted, runtime, validation, "scoring validation"))
+    validated = score_records(fitted, runtime, validation, "scoring validation")
+    aside = [records[i] for i in fold.aside]
+    asided = score_records(fitted, runtime, aside, "scoring attributes") if aside else []
+    attributes = AttributeLogits.collect(fitted.model.config.attributes, [*validation, *aside], [*validated, *asided])
+    validation_logits = extraction_logits(validated)
     calibration = fit_calibration(
         validation, validation_logits, review_fpr=config.bundle.review_fpr, flag_fpr=config.bundle.flag_fpr
     )
@@ -92,7 +99,7 @@ def score_fold(
     scores = {SYSTEM: calibration.slope * extraction_logits(logits) + calibration.intercept}
     scores |= {name: baseline.fit_score(train, test) for name, baseline in baselines.items()}
     techniques = tuple(TECHNIQUES[int(each.techniques.argmax())].value for each in logits)
-    return FoldResult(fold, fitted, validation_logits, scores, techniques)
+    return FoldResult(fold, fitted, validation_logits, attributes, scores, techniques)
 
 
 def score_records(

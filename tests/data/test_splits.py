@@ -13,7 +13,7 @@ from stillwatch.data.bonds import BondKind, find_pairs
 from stillwatch.data.errors import ConfigError, SplitError
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
-from stillwatch.data.splits import Fold, Rotation, check_fold, hold_out, rotate_families
+from stillwatch.data.splits import Fold, Rotation, check_fold, hold_out, rotate_families, set_aside
 
 
 def record(
@@ -257,3 +257,37 @@ def test_near_duplicates_are_found_where_no_pairs_are_given() -> None:
     assert (0, 20) in find_pairs(records)
     with pytest.raises(SplitError, match="near-duplicate"):
         check_fold(records, Fold("broken", (0,), (), (20,)))
+
+
+def test_whole_families_with_attributes_are_set_aside_and_nothing_bound_to_them_trains() -> None:
+    ours = [
+        replace(record(200 + 10 * n + row, f"o{n}", Label.BENIGN, source="ours"), attributes=("batch",))
+        for n in range(10)
+        for row in range(3)
+    ]
+    records = [*families(7), *ours]
+    pairs = [(42 + i, 42 + 3 + i) for i in (0, 6, 12)]  # o0 like o1, o2 like o3, o4 like o5
+    fold = rotate(records, pairs, always_train=frozenset({"ours"})).folds[0]
+    thinner = set_aside(records, fold, share=0.3, seed=1, pairs=pairs)
+    assert len({records[i].family for i in thinner.aside}) == 3
+    assert {records[i].source for i in thinner.aside} == {"ours"}
+    assert {*thinner.train, *thinner.aside} == {*fold.train}
+    check_fold(records, thinner, pairs=pairs)
+    assert set_aside(records, fold, share=0.3, seed=1, pairs=pairs) == thinner
+    assert len({set_aside(records, fold, share=0.3, seed=seed, pairs=pairs).aside for seed in range(5)}) > 1
+
+
+def test_records_bound_to_what_is_set_aside_are_left_out_of_training() -> None:
+    ours = [replace(record(200, "o", Label.BENIGN, source="ours"), attributes=("batch",))]
+    ours.append(record(201, "o", Label.BENIGN, source="ours"))  # of the family, but nobody named its attributes
+    records = [*families(7), *ours]
+    fold = set_aside(records, rotate(records, always_train=frozenset({"ours"})).folds[0], share=0.3, seed=1, pairs=[])
+    assert (fold.aside, fold.dropped) == ((42,), (43,))
+
+
+def test_nothing_is_set_aside_where_validation_knows_attributes_or_nobody_does() -> None:
+    records = families(7)
+    fold = rotate(records).folds[0]
+    assert set_aside(records, fold, share=0.3, seed=1, pairs=[]) == fold
+    records = [replace(each, attributes=("batch",)) for each in records]
+    assert set_aside(records, fold, share=0.3, seed=1, pairs=[]) == fold

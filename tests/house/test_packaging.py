@@ -23,9 +23,11 @@ from stillwatch.serve.cli import SUMMARIES, commands
 FOLDERS = ("data", "model", "serve", "train")
 APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 PUBLIC = {
+    "REASON_CODES",
     "Action",
     "BundleError",
     "Coverage",
+    "Evidence",
     "InputError",
     "Message",
     "Reason",

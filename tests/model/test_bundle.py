@@ -104,6 +104,15 @@ def test_unknown_or_repeated_attributes_are_refused(copied: Path, attributes: li
         load_bundle(copied)
 
 
+def test_a_threshold_of_an_attribute_that_the_bundle_has_no_output_for_is_refused(
+    tiny_bundle: Bundle, copied: Path
+) -> None:
+    thresholds = {"attribute_logits": {"asks_code": 1.0}}
+    (copied / CALIBRATION).write_text(tiny_bundle.calibration.model_copy(update=thresholds).model_dump_json())
+    with pytest.raises(BundleError, match="asks_code is no output"):
+        seal_bundle(copied, tiny_bundle.manifest)
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "torch/../../secret.txt", "/etc/hostname"])
 def test_a_path_out_of_the_bundle_is_refused_unread(copied: Path, name: str) -> None:
     (copied.parent / "secret.txt").write_text("x")

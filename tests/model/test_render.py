@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request, Tool, ToolCall
-from stillwatch.model.render import Segment, render, render_text
+from stillwatch.model.render import Place, render, render_text
 
 WHOLE = Request(
     messages=(
@@ -16,27 +16,37 @@ WHOLE = Request(
 )
 
 
+def read(request: Request) -> list[tuple[str, str]]:
+    return [(segment.marker, segment.text) for segment in render(request).segments]
+
+
 def test_every_part_of_a_request_is_rendered_in_reading_order() -> None:
-    assert render(WHOLE).segments == (
-        Segment("system:", "be brief"),
-        Segment("user:", "look at this\n(image_url)\n(input_audio)"),
-        Segment("assistant:", "one moment"),
-        Segment("tool call:", 'find {"id":1}'),
-        Segment("tool call:", "list"),
-        Segment("tool:", "found"),
-        Segment("tool:", 'find finds an order {"type":"object"}'),
-        Segment("tool:", "list"),
-        Segment("answer format:", '{"type":"json_object"}'),
-    )
+    assert read(WHOLE) == [
+        ("system:", "be brief"),
+        ("user:", "look at this\n(image_url)\n(input_audio)"),
+        ("assistant:", "one moment"),
+        ("tool call:", 'find {"id":1}'),
+        ("tool call:", "list"),
+        ("tool:", "found"),
+        ("tool:", 'find finds an order {"type":"object"}'),
+        ("tool:", "list"),
+        ("answer format:", '{"type":"json_object"}'),
+    ]
+
+
+def test_every_segment_knows_where_in_the_request_it_stands() -> None:
+    beside = [Place(None, "tools"), Place(None, "tools"), Place(None, "response_format")]
+    turns = [(0, "system"), (1, "user"), (2, "assistant"), (2, "assistant"), (2, "assistant"), (3, "tool")]
+    assert [segment.place for segment in render(WHOLE).segments] == [*(Place(*turn) for turn in turns), *beside]
 
 
 def test_a_turn_of_tool_calls_alone_has_no_empty_segment() -> None:
     request = Request((Message(Role.ASSISTANT, "", (ToolCall("find"),)),))
-    assert render(request).segments == (Segment("tool call:", "find"),)
+    assert read(request) == [("tool call:", "find")]
 
 
 def test_an_empty_turn_still_says_who_was_silent() -> None:
-    assert render(Request((Message(Role.USER, ""),))).segments == (Segment("user:", ""),)
+    assert read(Request((Message(Role.USER, ""),))) == [("user:", "")]
 
 
 def test_rendered_text_holds_every_segment_on_a_line_of_its_own() -> None:

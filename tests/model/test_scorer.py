@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.errors import BundleError, InputError
 from stillwatch.data.labels import TECHNIQUES, Role
-from stillwatch.data.records import Message, Request
+from stillwatch.data.records import Message, Request, Tool
 from stillwatch.model.bundle import Bundle, Probe, seal_bundle, write_probes
 from stillwatch.model.calibration import Action
 from stillwatch.model.scorer import RuntimeName, Scorer
-from stillwatch.model.verdict import Reason
+from stillwatch.model.verdict import REASON_CODES, Evidence, Reason, name_attributes
 
 WORD = "zanzibar"
 BODY: Mapping[str, object] = {
@@ -61,9 +62,10 @@ def test_a_request_is_flagged_reviewed_or_allowed_by_its_calibrated_logit(scorer
     reviewed = scorer.score(ask("reasoning hello " * 15))
     allowed = scorer.score(ask("hello " * 30))
     assert [each.action for each in (flagged, reviewed, allowed)] == [Action.FLAG, Action.REVIEW, Action.ALLOW]
-    assert flagged.reasons == (Reason.FLAG_THRESHOLD, Reason.REASONING_ELICITATION)
+    assert flagged.reasons == (Reason.FLAG_THRESHOLD, Reason.REASONING_ELICITATION, "asks_reasoning_trace", "batch")
     assert Reason.REVIEW_THRESHOLD in reviewed.reasons
-    assert allowed.reasons == ()
+    assert not {"asks_reasoning_trace", "batch"} & set(reviewed.reasons)
+    assert (allowed.reasons, allowed.evidence) == ((), None)
     assert flagged.probability > 0.7 > reviewed.probability > allowed.probability
 
 
@@ -71,6 +73,28 @@ def test_techniques_are_named_in_order_and_sum_to_one(scorer: Scorer) -> None:
     techniques = scorer.score(ask("reasoning")).techniques
     assert list(techniques) == [technique.value for technique in TECHNIQUES]
     assert sum(techniques.values()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_evidence_names_the_turn_that_fills_the_highest_window(scorer: Scorer) -> None:
+    turns = [(Role.SYSTEM, "hello"), (Role.USER, "hello "), (Role.ASSISTANT, "hello "), (Role.USER, "reasoning ")]
+    messages = tuple(Message(role, text * 90 if text.endswith(" ") else text) for role, text in turns)
+    verdict = scorer.score(Request(messages))
+    assert verdict.evidence == Evidence(verdict.coverage.top_window, 3, "user")
+    tools = scorer.score(Request((Message(Role.USER, "hello"),), tools=(Tool("x", "reasoning " * 90),)))
+    assert tools.evidence is not None
+    assert (tools.evidence.turn, tools.evidence.role) == (None, "tools")
+
+
+def test_attributes_are_named_above_their_thresholds_alone_strongest_first_and_few() -> None:
+    names, logits = list(ATTRIBUTES)[:8], [9.0, 1.0, 5.0, 5.5, 4.5, 6.0, 7.0, 8.0]
+    thresholds = dict.fromkeys(names[1:], 4.0) | {names[2]: 0.0}
+    assert name_attributes(names, logits, thresholds) == [names[i] for i in (2, 7, 6, 5, 3)]
+    assert name_attributes(names, logits, {}) == []
+
+
+def test_every_reason_has_a_meaning_and_no_meaning_stands_alone() -> None:
+    assert set(REASON_CODES) == {*Reason, *ATTRIBUTES}
+    assert not {*Reason} & set(ATTRIBUTES)
 
 
 def test_every_technique_has_its_reason_code() -> None:
@@ -90,6 +114,7 @@ def test_a_verdict_is_json_and_never_carries_text_of_the_request(scorer: Scorer)
         "techniques",
         "action",
         "reasons",
+        "evidence",
         "coverage",
         "model_version",
         "stream",

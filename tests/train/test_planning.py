@@ -19,7 +19,7 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.data.splits import check_fold
-from stillwatch.train.config import SourceConfig, SplitConfig, TrainConfig
+from stillwatch.train.config import ModelConfig, SourceConfig, SplitConfig, TrainConfig
 from stillwatch.train.planning import describe_records, load_records, plan_folds
 from stillwatch.train.sampling import SourceShare
 
@@ -188,6 +188,18 @@ def test_records_are_told_in_one_line_by_what_one_request_says_of_them() -> None
     assert describe_records(rows) == (
         "Records: 30 benign of 10 families, 30 extraction of 10 families, 1 ambiguous of 1 families, "
         "1 extraction visible in the stream only of 1 families"
+    )
+
+
+def test_families_are_set_aside_where_attributes_are_trained_and_it_is_told() -> None:
+    records = [*ROWS, *(replace(record(number, "t"), attributes=("batch",)) for number in range(30))]
+    file = StringIO()
+    asked = config(SourceConfig(kind="authored")).model_copy(update={"model": ModelConfig(attribute_weight=0.3)})
+    for fold in plan_folds(records, {"t": "train"}, asked, Console(file=file, width=200)):
+        assert len({records[i].family for i in fold.aside}) == 1
+    assert "3 set aside for the thresholds of attributes" in file.getvalue()
+    assert all(
+        not fold.aside for fold in plan_folds(records, {"t": "train"}, config(SourceConfig(kind="authored")), QUIET)
     )
 
 
