@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 import numpy as np
@@ -17,11 +16,10 @@ from stillwatch.train.first_stage import fit_cascade, measure_recall
 
 
 @pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_stage, "NUM_DOCUMENTS", 30)
     monkeypatch.setattr(first_stage, "NUM_HONEST", 4)
     monkeypatch.setattr(first_stage, "NUM_BURIED", 4)
-    return
 
 
 @pytest.fixture(scope="module")
