@@ -96,6 +96,12 @@ def stream_folder(stream_model: StreamModel, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def mean_network() -> onnx.ModelProto:
+    """A network whose logit is the mean of the window's extraction logits."""
+    return build_mean_of_first_slot(WIDTH)
+
+
+@pytest.fixture(scope="session")
 def build_network() -> Callable[[int], onnx.ModelProto]:
     """Builds that network for rows of any width."""
     return build_mean_of_first_slot
