@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from stillwatch.data.errors import InputError
 from stillwatch.model.bundle import Bundle
+from stillwatch.model.verdict import REASON_CODES
 from stillwatch.serve.commands import score
 
 COMMAND = [sys.executable, "-c", "from stillwatch.serve.cli import main; main()", "score"]
@@ -205,3 +206,11 @@ def test_scoring_imports_neither_torch_nor_training(tiny_bundle: Bundle) -> None
         [sys.executable, "-c", program], input=lines(GOOD), capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_reason_code_is_explained_without_reading_anything() -> None:
+    done = CliRunner().invoke(score, ["--explain-codes"])
+    assert done.exit_code == 0
+    explained = dict(line.split("\t") for line in done.output.splitlines())
+    assert explained == dict(REASON_CODES)
+    assert "asks_reasoning_trace" in explained
