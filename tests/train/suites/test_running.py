@@ -192,8 +192,8 @@ def test_changed_rows_are_scored_again_and_compared_with_themselves(evaluation: 
     extraction = [n for n, id_ in enumerate(group.record_ids) if by_id[id_].is_extraction]
     threshold = evaluation.first.metrics.at(0.01).threshold
     (rate,) = [rate for rate in group.rates if rate.is_extraction and rate.fpr == 0.01]
-    clean = np.mean([before[group.record_ids[n]] >= threshold for n in extraction])
-    after = np.mean([group.scores[0][n] >= threshold for n in extraction])
+    clean = float(np.mean([before[group.record_ids[n]] >= threshold for n in extraction]))
+    after = float(np.mean([group.scores[0][n] >= threshold for n in extraction]))
     drop = np.mean([before[group.record_ids[n]] - group.scores[0][n] for n in extraction])
     assert rate.clean is not None
     assert rate.score_drop is not None
