@@ -216,7 +216,7 @@ def list_learnt(
 ) -> set[str]:
     """The families that the final model has seen: trained, stopped early or calibrated on. An evaluation skips them."""
     chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
-    validated = {records[i].family for result in chosen for i in result.fold.validation}
+    validated = {records[i].family for result in chosen for i in (*result.fold.validation, *result.fold.aside)}
     return validated | {record.family for record in learnt_from}
 
 
