@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from stillwatch.train.suites.comparison import Comparison, tell_change
 from stillwatch.train.suites.evaluation import Evaluation, SystemResult
 from stillwatch.train.suites.pairing import name_tpr
-from stillwatch.train.suites.report_charts import FPR_LIMIT, draw_aside, draw_case, draw_caught, draw_flagged
+from stillwatch.train.suites.report_cases import draw_case
+from stillwatch.train.suites.report_charts import FPR_LIMIT, draw_aside, draw_caught, draw_flagged
 from stillwatch.train.suites.report_figures import draw_reliability, draw_roc, draw_scores
 from stillwatch.train.suites.report_palette import to_css
 from stillwatch.train.suites.report_records import MAX_ROWS, RecordShelf
@@ -28,6 +29,7 @@ from stillwatch.train.suites.report_wording import (
     name_system,
     reveal,
     tell_finding,
+    tie,
 )
 from stillwatch.train.summary import FPRS
 from stillwatch.train.tables import percent
@@ -113,12 +115,12 @@ def _tell_system(system: SystemResult) -> dict[str, object]:
         "name": name_system(system.name),
         "kind": system.kind,
         "version": system.version,
-        "auroc": str(metrics.auroc),
-        "auprc": str(metrics.auprc),
+        "auroc": tie(str(metrics.auroc)),
+        "auprc": tie(str(metrics.auprc)),
         "tprs": [percent(metrics.at(fpr).tpr) for fpr in FPRS],
         "folds": [f"{system.mean_over_folds(fpr):.1%}" for fpr in FPRS] if len(system.fold_tprs) > 1 else None,
-        "ece": str(metrics.ece) if system.has_probabilities and metrics.ece else "no probabilities",
-        "brier": str(metrics.brier) if system.has_probabilities and metrics.brier else "no probabilities",
+        "ece": tie(str(metrics.ece)) if system.has_probabilities and metrics.ece else "no probabilities",
+        "brier": tie(str(metrics.brier)) if system.has_probabilities and metrics.brier else "no probabilities",
         "notes": system.notes,
         "cost": system.cost,
         "carried": system.carried,
@@ -143,10 +145,13 @@ def _list_provenance(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("suite", evaluation.suite),
         ("digest of the suite", evaluation.suite_digest),
         ("date", evaluation.created),
-        ("seed", str(evaluation.seed)),
         ("bootstrap replicates", f"{evaluation.num_replicates:,}"),
         *((f"version of {name_system(system.name)}", system.version) for system in evaluation.systems),
-        *evaluation.provenance.items(),
+        *(
+            (name, value)
+            for name, value in {"seed": str(evaluation.seed), **evaluation.provenance}.items()
+            if not name.startswith("mlflow.")  # the tracking store's own copies, and the user's name
+        ),
     ]
 
 
@@ -159,8 +164,8 @@ def _list_limits(evaluation: Evaluation) -> list[str]:
         "Each system was fitted in this run, and scored records of families that it was not fitted on. The intervals "
         "cover the choice of records and families, not the chance of a training run."
         if evaluation.kind == "training"
-        else "Nothing here knows what a system was trained on. Where it has seen these families, its figures are too "
-        "good: its model card must say.",
+        else "Only a system's own word tells what it was trained on. Where it has seen these families and does not say "
+        "so, its figures are too good.",
         f"Thresholds were chosen on the {metrics.num_benign:,} benign records of this page. On other traffic the same "
         "threshold flags another share.",
     ]

@@ -25,7 +25,7 @@ from stillwatch.train.suites.report_wording import (
 from stillwatch.train.summary import FPRS
 
 _NUM_BINS = 48
-_LEFT, _RIGHT, _TOP = 58.0, 740.0, 26.0
+_LEFT, _RIGHT, _TOP = 64.0, 740.0, 26.0
 _PROBABILITIES = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 _NARROWEST = 1e-6  # probabilities nearer to 0 or 1 are drawn here
 
@@ -107,7 +107,7 @@ def draw_scores(evaluation: Evaluation) -> Picture:
                 left, height = x.place(edge), bottom - y.place(number)
                 drawing.draw_box(left + 0.5, bottom - height, (_RIGHT - _LEFT) / _NUM_BINS - 1, height, name)
         drawing.draw_line(((_LEFT, bottom), (_RIGHT, bottom)), "axis")
-        drawing.write(_RIGHT, top - 5, f"{name}: {count(int(rows.sum()), 'record')}", "end", "strong")
+        drawing.write(_LEFT, top - 5, f"{name}: {count(int(rows.sum()), 'record')}", "start", "strong")
     anchors: tuple[Anchor, Anchor] = ("end", "start")  # the stricter threshold is never the lower one
     for point, anchor in zip(first.metrics.points, anchors, strict=False):
         place = x.place(float(_spread(np.array([point.threshold]))[0]) if first.has_probabilities else point.threshold)
@@ -125,7 +125,7 @@ def draw_scores(evaluation: Evaluation) -> Picture:
 
 def draw_reliability(system: SystemResult) -> Picture:
     """The share that is extraction over the probability that was said, in bins of equal mass."""
-    drawing, bottom, right = Drawing(380, 380), 326.0, 366.0
+    drawing, bottom, right = Drawing(396, 380), 326.0, 372.0
     x, y = Scale(0, 1, _LEFT, right), Scale(0, 1, bottom, 18)
     _draw_percents(drawing, y, right)
     for share in (0, 0.25, 0.5, 0.75, 1):

@@ -27,7 +27,7 @@ class RecordTable:
     """Records of a slice.
 
     Attributes:
-        caption: which, and in which order.
+        caption: how many, and in which order.
         words: heads of the columns of words after the id.
         numbers: heads of the columns of numbers that follow.
         rows: at most `MAX_ROWS`.
@@ -61,14 +61,15 @@ class RecordShelf:
         """
         ordered = sorted(records, key=lambda record: (record.scores[0] * (1 if lowest_first else -1), record.id))
         return RecordTable(
-            caption=f"{'Lowest' if lowest_first else 'Highest'} score of {self._systems[0]} first",
+            caption=f"{count(len(ordered), 'record')}, {'lowest' if lowest_first else 'highest'} score of "
+            f"{self._systems[0]} first",
             words=("family", "source", "language"),
-            numbers=("characters", *(f"score, {name}" for name in self._systems), "flagged at"),
+            numbers=("characters", "flagged at", *(f"score, {name}" for name in self._systems)),
             rows=tuple(
                 self._row(
                     record,
                     (reveal(record.family), reveal(record.source), reveal(record.language)),
-                    (f"{record.num_characters:,}", *map(_digits, record.scores), self._flagged(record.scores[0])),
+                    (f"{record.num_characters:,}", self._flagged(record.scores[0]), *map(_digits, record.scores)),
                 )
                 for record in ordered[:MAX_ROWS]
             ),
@@ -84,7 +85,8 @@ class RecordShelf:
         ]
         chosen.sort(key=itemgetter(1), reverse=not is_extraction)
         return RecordTable(
-            caption=f"{'Lowest' if is_extraction else 'Highest'} changed score of {self._systems[0]} first",
+            caption=f"{count(len(chosen), 'record')}, {'lowest' if is_extraction else 'highest'} changed score of "
+            f"{self._systems[0]} first",
             words=("family", "source", "language"),
             numbers=("characters before", "score before", "score after", "drop", "flagged before", "flagged after"),
             rows=tuple(
@@ -123,7 +125,7 @@ class RecordShelf:
 
     def _flagged(self, score: float) -> str:
         """The lowest false-alarm rate at whose threshold a score of the first system is flagged."""
-        return next((name_fpr(point.fpr) for point in self._points if score >= point.threshold), "not flagged")
+        return next((name_fpr(point.fpr) for point in self._points if score >= point.threshold), "no")
 
 
 def _digits(score: float) -> str:

@@ -17,8 +17,8 @@ _JOINERS = "\u200c\u200d"  # honest Persian, Hindi and emoji need them
 
 
 def name_system(name: str) -> str:
-    """What a system is called in a report."""
-    return NAMES.get(name, name)
+    """What a system is called in a report; see `reveal`."""
+    return NAMES.get(name, reveal(name))
 
 
 def name_fpr(fpr: float) -> str:
@@ -92,6 +92,11 @@ _STANDINGS = {
 }
 
 
+def tie(interval: str) -> str:
+    """An interval in words, whose brackets are never parted at the end of a line."""
+    return interval.replace(", ", ",\u00a0")
+
+
 def join(words: Iterable[str]) -> str:
     """`a, b and c`."""
     *most, last = list(words) or [""]
@@ -105,7 +110,7 @@ def tell_roc(systems: Sequence[SystemResult]) -> str:
         + ", ".join(f"{name_system(system.name)} {percent(system.metrics.at(fpr).tpr)}" for system in systems)
         for fpr in FPRS
     )
-    return f"{'; '.join(told)}."
+    return f"{'. '.join(told)}."
 
 
 def tell_scores(evaluation: Evaluation) -> str:
