@@ -21,10 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.data.records import LabelledRequest, Request
-from stillwatch.model.logits import RequestLogits, compute_logits
-from stillwatch.model.render import render_text
+from stillwatch.model.logits import RequestLogits
 from stillwatch.model.scorer import Scorer
-from stillwatch.model.windows import Windower
 
 _TURNS = (2, 4, 10)  # upper bounds of the classes of length
 _AT_ONCE = 64  # contents handed to a thread
@@ -53,7 +51,6 @@ class Contents:
             num_threads: contents encoded at a time.
         """
         self.scorer, self.per_class, self.num_threads = scorer, per_class, num_threads
-        self._windower = Windower.load(scorer.bundle.tokenizer, scorer.bundle.window_config)
         self._file = folder / f"{scorer.bundle.version}.npz" if folder is not None else None
         self._classes: dict[tuple[object, ...], list[int]] = {}
         self._rows: dict[bytes, int] = {}
@@ -67,7 +64,7 @@ class Contents:
         request = record.request
         turns = sum(len(request.messages) > bound for bound in _TURNS)
         rows = self._classes.setdefault((record.family, record.lang, turns, bool(request.tools)), [])
-        digest = blake2b(render_text(request).encode("utf-8", "surrogatepass"), digest_size=12).digest()
+        digest = _digest(request)
         self._num_requests += 1
         row = self._rows.get(digest)
         if row is None and len(rows) < self.per_class:
@@ -120,8 +117,7 @@ class Contents:
         return Counted(self._num_requests, self._num_exact, len(self._outputs), len(self._classes))
 
     def _encode(self, part: Sequence[tuple[bytes, Request]]) -> list[RequestLogits]:
-        windows = [self._windower.cut(request) for _, request in part]
-        return compute_logits(self.scorer.runtime, windows, pad_id=self.scorer.bundle.manifest.pad_id)
+        return self.scorer.encode([request for _, request in part])
 
     def _load(self) -> dict[bytes, RequestLogits]:
         if self._file is None or not self._file.is_file():
@@ -151,3 +147,16 @@ class Contents:
             embedding=np.stack([each.embedding for each in outputs]).astype(np.float16),
         )
         part.replace(self._file)
+
+
+def _digest(request: Request) -> bytes:
+    """A hash of all that the request model reads, before it is rendered: rendering costs more than all else here."""
+    parts = [
+        part
+        for message in request.messages
+        for part in (message.role, message.content, *message.other_parts, *(f"{c}" for c in message.tool_calls))
+    ]
+    parts += [f"{tool}" for tool in request.tools]
+    return blake2b(
+        "\x00".join([*parts, request.response_format]).encode("utf-8", "surrogatepass"), digest_size=12
+    ).digest()

@@ -155,7 +155,7 @@ def _make_world(workshop: Workshop, side: Side, share: float, number: int) -> li
         pool,
         personas,
         num_campaigns=max(4, round(share * world.campaigns)),
-        accounts_each=world.accounts_per_campaign,
+        most_accounts=world.most_accounts,
         num_requests=world.requests,
         seed=seed,
     )
@@ -165,7 +165,7 @@ def _project(config: StreamsConfig, holdout: Holdout, pool: Pool, contents: Cont
     world, personas = config.world, holdout.personas["train"]
     members = make_honest(pool, personas, num_accounts=200, seed=config.seed * 100, evenly=True)
     members += make_drawn_campaigns(
-        pool, personas, num_campaigns=60, accounts_each=2, num_requests=world.requests, seed=config.seed * 100
+        pool, personas, num_campaigns=60, most_accounts=2, num_requests=world.requests, seed=config.seed * 100
     )
     rows = {contents.place(record) for record in iter_records(members, _PROJECTED_REQUESTS)}
     with bar("encoding", contents.num_waiting, "contents") as advance:

@@ -46,7 +46,8 @@ class WorldConfig(Config):
 
     honest_accounts: Annotated[int, Field(ge=20)] = 1500
     campaigns: Annotated[int, Field(ge=4)] = 300
-    accounts_per_campaign: Count = 4
+    most_accounts: Count = 60
+    """Accounts of the largest campaign; most have a few."""
     requests: Annotated[int, Field(ge=16)] = 128
     """Requests of an account, from its first."""
     validation_share: Share = 0.25

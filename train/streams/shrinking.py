@@ -24,7 +24,7 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
             "pool": config.pool.model_copy(update={"per_class": 3}),
             "request": config.request.model_copy(update={"fit": fit, "rows_per_family": 4}),
             "world": config.world.model_copy(
-                update={"honest_accounts": 300, "campaigns": 80, "accounts_per_campaign": 3, "requests": 96}
+                update={"honest_accounts": 300, "campaigns": 80, "most_accounts": 30, "requests": 64}
             ),
             "network": config.network.model_copy(update={"epochs": 12, "patience": 4}),
         }

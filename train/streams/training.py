@@ -130,7 +130,7 @@ def _make_worlds(workshop: Workshop) -> tuple[StreamCorpus, StreamCorpus]:
             pool,
             personas,
             num_campaigns=campaigns,
-            accounts_each=world.accounts_per_campaign,
+            most_accounts=world.most_accounts,
             num_requests=world.requests,
             seed=seed + place,
         )

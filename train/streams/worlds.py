@@ -7,6 +7,7 @@ to learn from are drawn at random (`operators.py`), named ones are only ever mea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.streams.operators import Operator, load_operators
@@ -15,6 +16,11 @@ from stillwatch.data.streams.pool import Pool
 from stillwatch.data.streams.simulator import simulate_accounts, simulate_campaign
 from stillwatch.train.streams.corpus import Member
 from stillwatch.train.streams.operators import draw_operator
+
+_SIZES = ((0.6, 1, 3), (0.85, 4, 12), (1.0, 13, 60))
+"""Sizes of campaigns to learn from: up to which share, least and most accounts."""
+_LEAST_REQUESTS = 16
+_REQUESTS_OF_A_CAMPAIGN = 4  # times the requests of one account: a large campaign's accounts send less each
 
 
 def make_honest(
@@ -41,7 +47,7 @@ def make_honest(
 
 
 def make_drawn_campaigns(
-    pool: Pool, personas: Sequence[str], *, num_campaigns: int, accounts_each: int, num_requests: int, seed: int
+    pool: Pool, personas: Sequence[str], *, num_campaigns: int, most_accounts: int, num_requests: int, seed: int
 ) -> list[Member]:
     """Accounts of operators that are drawn at random; those that find nothing in the pool are drawn anew.
 
@@ -49,8 +55,9 @@ def make_drawn_campaigns(
         pool: their texts.
         personas: whose manners they may take on.
         num_campaigns: one operator each.
-        accounts_each: accounts of a campaign.
-        num_requests: mean requests of an account.
+        most_accounts: of a campaign; most have a few, some dozens, so that many senders of one skeleton are no sign of
+            honesty.
+        num_requests: mean requests of an account, fewer in a large campaign.
         seed: of this world.
     """
     named = load_operators()
@@ -61,7 +68,11 @@ def make_drawn_campaigns(
         number += 1
         if number > 20 * num_campaigns:
             raise ConfigError("world: hardly an operator finds what it draws; give more families")
-        operator = draw_operator(named, seed=f"{seed}/{number}", num_accounts=accounts_each, num_requests=num_requests)
+        size = min(_draw_size(Random(f"{seed}/{number}/size")), most_accounts)
+        each = max(
+            min(num_requests, _LEAST_REQUESTS), min(num_requests, _REQUESTS_OF_A_CAMPAIGN * num_requests // size)
+        )
+        operator = draw_operator(named, seed=f"{seed}/{number}", num_accounts=size, num_requests=each)
         try:
             campaign = simulate_campaign(pool, shape=operator, seed=seed * 100_003 + number, personas=manners)
         except ConfigError:
@@ -83,6 +94,11 @@ def make_named_campaigns(
             :accounts_each
         ]
     ]
+
+
+def _draw_size(chance: Random) -> int:
+    kind = chance.random()
+    return next(chance.randint(least, most) for share, least, most in _SIZES if kind <= share)
 
 
 def _finds(pool: Pool, persona: Persona) -> bool:

@@ -34,7 +34,7 @@ def scorer(tiny_bundle: Bundle) -> Scorer:
 def world(small_pool: Pool) -> list[Member]:
     honest = make_honest(small_pool, PERSONAS, num_accounts=11, seed=1, evenly=True)
     return honest + make_drawn_campaigns(
-        small_pool, PERSONAS, num_campaigns=3, accounts_each=3, num_requests=20, seed=1
+        small_pool, PERSONAS, num_campaigns=3, most_accounts=3, num_requests=20, seed=1
     )
 
 
@@ -69,7 +69,7 @@ def test_every_side_of_a_rotation_has_something_for_everybody(small_pool: Pool) 
     for holdout in deal_holdouts(small_pool, choose_personas(()), seed=3):
         for pool in holdout.pools(small_pool).values():
             assert len(make_honest(pool, PERSONAS, num_accounts=11, seed=1, evenly=True)) == 11
-            assert make_drawn_campaigns(pool, PERSONAS, num_campaigns=2, accounts_each=1, num_requests=5, seed=1)
+            assert make_drawn_campaigns(pool, PERSONAS, num_campaigns=2, most_accounts=1, num_requests=5, seed=1)
 
 
 def test_too_few_personas_are_refused(small_pool: Pool) -> None:
@@ -147,5 +147,5 @@ def test_a_kept_world_is_not_simulated_twice(corpus: StreamCorpus, world: list[M
 
 def test_operators_to_learn_from_are_drawn_and_bear_no_name(world: list[Member]) -> None:
     drawn = [member for member in world if member.stream.label is Label.EXTRACTION]
-    assert len(drawn) == 9
+    assert 3 <= len(drawn) <= 9
     assert all(member.origin.startswith("drawn-") for member in drawn)

@@ -28,7 +28,7 @@ from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
 SMALL = {
     "pool": {"per_class": 2, "folder": None},
     "request": {"per_rotation": False},
-    "world": {"honest_accounts": 24, "campaigns": 6, "accounts_per_campaign": 2, "requests": 20},
+    "world": {"honest_accounts": 24, "campaigns": 6, "most_accounts": 2, "requests": 20},
     "network": {"width": 16, "num_heads": 2, "epochs": 2, "batch_size": 16},
     "calibration": {"accounts": 40, "account_fpr": 0.05, "horizon": 30},
     "num_threads": 1,
@@ -151,7 +151,7 @@ def test_a_trained_bundle_follows_calibrates_and_groups(tiny_bundle: Bundle, sma
     assert isinstance(refused.exception, InputError)
     assert "999" in str(refused.exception)
 
-    members = make_drawn_campaigns(small_pool, names, num_campaigns=1, accounts_each=3, num_requests=10, seed=3)
+    members = make_drawn_campaigns(small_pool, names, num_campaigns=1, most_accounts=3, num_requests=10, seed=3)
     log.write_text(
         "".join(json.dumps(dump_labelled(row)) + "\n" for row in merge_streams((m.stream for m in members), 10)),
         "utf-8",

@@ -21,6 +21,7 @@ from stillwatch.train.streams.baselines.detector import NOT_YET, require_fitted,
 from stillwatch.train.streams.baselines.distances import scale_rows, sum_windows
 from stillwatch.train.streams.baselines.drawing import draw_embeddings
 
+_LEAST_VARIANCE = 1e-6  # traffic of one text repeated has none
 _FEWEST = 50
 
 
@@ -62,7 +63,8 @@ class MahalanobisDetector:
         require_requests(benign_streams, _FEWEST, "the covariance of Mahalanobis")
         rows = draw_embeddings(benign_streams, self.num_reference, self.seed).astype(np.float64)
         estimate = LedoitWolf().fit(rows)
-        factor = np.linalg.cholesky(estimate.precision_)
+        variances, axes = np.linalg.eigh(estimate.covariance_)
+        factor = axes / np.sqrt(np.maximum(variances, max(_LEAST_VARIANCE, _LEAST_VARIANCE * variances.max())))
         self._whitening = Whitening(estimate.location_.astype(np.float32), factor.astype(np.float32))
 
     def score_stream(self, stream: StreamArrays) -> Floats:
