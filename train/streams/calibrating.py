@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from stillwatch.data.errors import InputError
-from stillwatch.model.bundle import Bundle
-from stillwatch.model.streams.detector import STREAM_ONNX, StreamDetector
+from stillwatch.model.bundle import STREAM_ONNX, Bundle
+from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.train.streams.checking import compare_accounts
 from stillwatch.train.streams.conformal import Promise, calibrate_threshold, take_maxima
 from stillwatch.train.streams.scored_log import ScoredRequest

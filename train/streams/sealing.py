@@ -15,14 +15,8 @@ from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from stillwatch.data.errors import ExportError
-from stillwatch.model.bundle import Bundle, copy_bundle, load_bundle, seal_bundle
-from stillwatch.model.streams.detector import (
-    STREAM_FORMAT_VERSION,
-    STREAM_JSON,
-    STREAM_ONNX,
-    StreamDetector,
-    StreamModel,
-)
+from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX, Bundle, copy_bundle, load_bundle, seal_bundle
+from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamDetector, StreamModel
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
 from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
 from stillwatch.model.streams.observation import Projection

@@ -13,9 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from stillwatch.data.streams.personas import choose_personas
-from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from stillwatch.model.bundle import DEFAULT_BUNDLE, STREAM_ONNX, Bundle, load_bundle
 from stillwatch.model.scorer import Scorer
-from stillwatch.model.streams.detector import STREAM_ONNX
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.streams.conformal import take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus

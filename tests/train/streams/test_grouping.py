@@ -94,5 +94,7 @@ def test_the_command_prints_campaigns_and_draws_the_largest(log: list[ScoredRequ
 
 def test_a_picture_names_the_moment_of_the_flag(log: list[ScoredRequest]) -> None:
     figure = draw_campaign(find_campaigns(gather_traces(log))[0])
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["account flagged", "campaign flagged"]

@@ -19,8 +19,9 @@ def network() -> StreamNetwork:
     torch.manual_seed(1)
     torch.set_num_threads(1)
     network = StreamNetwork(width=16, num_heads=2).eval()
-    for layer in network.layers:
-        torch.nn.init.normal_(layer.distance)
+    for name, weights in network.named_parameters():
+        if name.endswith("distance"):
+            torch.nn.init.normal_(weights)
     return network
 
 
@@ -59,9 +60,10 @@ def test_what_was_kept_no_more_says_nothing(network: StreamNetwork, stream: NDAr
 def test_a_hidden_group_says_nothing(network: StreamNetwork, stream: NDArray[np.float16]) -> None:
     changed = stream.copy()
     changed[:, GROUPS[Group.OTHERS]] += 1
-    pairs = [[score_streams(network, [s], blind=b)[0] for s in (stream, changed)] for b in (GROUPS[Group.OTHERS], ())]
-    assert np.array_equal(*pairs[0])
-    assert not np.allclose(*pairs[1])
+    hidden, other = (score_streams(network, [each], blind=GROUPS[Group.OTHERS])[0] for each in (stream, changed))
+    assert np.array_equal(hidden, other)
+    shown, other = (score_streams(network, [each])[0] for each in (stream, changed))
+    assert not np.allclose(shown, other)
 
 
 def test_every_slot_belongs_to_one_group() -> None:
