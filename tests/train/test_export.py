@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -51,6 +52,27 @@ def test_an_encoder_of_another_family_is_exported_alike(roberta_folder: Path, tm
         network.extraction_head.weight.mul_(20)
     parity = export_int8(network, tmp_path / ONNX_MODEL, draw_windows(40))
     assert parity.rank_correlation >= MIN_RANK_CORRELATION
+
+
+def test_a_product_that_int8_would_spoil_is_spared(bert_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    network = RequestClassifier.from_encoder(bert_folder).eval()
+    block = network.encoder.encoder.layer[0]
+    with torch.no_grad():
+        network.extraction_head.weight.mul_(40)
+        block.intermediate.dense.bias[0] = 3000.0  # one activation of a hundred times the others stretches the scale
+        block.output.dense.weight.mul_(30)
+        block.output.dense.weight[:, 0] = 0.0
+    parity = export_int8(network, tmp_path / ONNX_MODEL, draw_windows(40))
+    whole = sum(1 for t in onnx.load(str(tmp_path / ONNX_MODEL)).graph.initializer if _narrows(network, t))
+    assert whole == 1
+    assert parity.mean_difference < MAX_MEAN_DIFFERENCE
+
+
+def _narrows(network: RequestClassifier, tensor: onnx.TensorProto) -> bool:
+    config = network.encoder.config
+    is_float = tensor.data_type == onnx.TensorProto.FLOAT
+    return is_float and tuple(tensor.dims) == (config.intermediate_size, config.hidden_size)
 
 
 @pytest.mark.parametrize("attribute_weight", [0.0, 0.5])
