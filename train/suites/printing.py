@@ -26,7 +26,7 @@ def print_evaluation(
     console.print(_systems_table(evaluation))
     for system in evaluation.systems:
         for note in system.notes:
-            console.print(f"{NAMES.get(system.name, system.name)}: {note}", markup=False, highlight=False)
+            console.print(f"{_name(system)}: {note}", markup=False, highlight=False)
     first = evaluation.first
     for name in slices:
         for is_extraction, what in ((True, "caught (TPR)"), (False, "falsely flagged (FPR)")):
@@ -59,7 +59,7 @@ def _systems_table(evaluation: Evaluation) -> Table:
     for system in evaluation.systems:
         metrics = system.metrics
         table.add_row(
-            escape(NAMES.get(system.name, system.name)),
+            escape(_name(system)),
             *(_stack(str(figure)) for figure in (metrics.auroc, metrics.auprc)),
             *(_stack(percent(metrics.at(fpr).tpr)) for fpr in FPRS),
             *(_UNKNOWN if figure is None else _stack(str(figure)) for figure in (metrics.ece, metrics.brier)),
@@ -120,7 +120,7 @@ def _print_case(console: Console, case: Case, evaluation: Evaluation) -> None:
                         figures.insert(0, _signed(row[0].score_drop))
                     table.add_row(
                         escape(name),
-                        escape(NAMES.get(system.name, system.name)),
+                        escape(_name(system)),
                         str(row[0].num_records),
                         "TPR" if is_extraction else "FPR",
                         *figures,
@@ -137,6 +137,11 @@ def _kept(rate: CaseRate) -> str:
 
 def _signed(drop: Interval | None) -> str:
     return _UNKNOWN if drop is None else f"{drop.value:+.3f}"
+
+
+def _name(system: SystemResult) -> str:
+    """A baseline fitted in the run by what it is; any other system by its own name."""
+    return NAMES.get(system.name, system.name) if system.kind == "trained" else system.name
 
 
 def _stack(figure: str) -> str:
