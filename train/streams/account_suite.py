@@ -126,7 +126,8 @@ def tally_rotation(
         take_maxima(score(world, number), suite.horizon)
         for world, number in zip((worlds.calibration, worlds.fresh), numbers, strict=True)
     )
-    rates = [rate for rate in suite.rates if len(calibration) >= count_needed(rate)]
+    # Where no rate is supported, calibrating says how many accounts are needed.
+    rates = [rate for rate in suite.rates if len(calibration) >= count_needed(rate)] or [suite.rates[0]]
     promises = {rate: calibrate_threshold(calibration, rate, suite.horizon) for rate in rates}
     for rate, promise in promises.items():
         _count(tally.alarms.setdefault(rate, [0, 0]), promise.flags(fresh))

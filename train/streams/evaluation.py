@@ -30,7 +30,7 @@ class SystemFigures:
     Attributes:
         name: of the detector.
         account_fpr: share of fresh honest accounts ever flagged, by promised rate.
-        cases: accounts of operators at the first promised rate, by case.
+        cases: accounts of operators at the first promised rate that its calibration accounts support, by case.
         personas: false alarms at that rate, by persona.
         evaluators: flagged accounts that measure models, at that rate.
     """
@@ -43,9 +43,10 @@ class SystemFigures:
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types."""
-        first = next(iter(self.account_fpr.values()))
+        rate, first = next(iter(self.account_fpr.items()))
         mixed = {name.removeprefix(MIXED): case.to_json() for name, case in self.cases.items() if MIXED in name[:6]}
         return {
+            "promised_account_fpr": rate,
             "account_fpr": first.to_json(),
             "account_fpr_by_rate": {f"{rate:g}": each.to_json() for rate, each in self.account_fpr.items()},
             PURE: self.cases[PURE].to_json() if PURE in self.cases else None,
