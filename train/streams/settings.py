@@ -38,7 +38,9 @@ class RequestConfig(Config):
     rows_per_family: Count = 12
     """Generated requests of each family to learn from."""
     model: ModelConfig = ModelConfig(attribute_weight=0.3)
-    fit: FitConfig = FitConfig(epochs=1, requests_per_epoch=4000, learning_rate=1e-4, max_validation_requests=300)
+    fit: FitConfig = FitConfig(
+        epochs=1, requests_per_epoch=4000, train_windows=1, learning_rate=1e-4, max_validation_requests=300
+    )
 
 
 class WorldConfig(Config):

@@ -16,13 +16,14 @@ _HONEST = {"calibration": 300, "fresh": 300, "moved": 0, "evaluators": 20}
 
 def shrink_model(config: StreamsConfig) -> StreamsConfig:
     """The model's configuration for a quick answer."""
+    model = config.request.model.model_copy(update={"max_tokens": 128, "overlap_tokens": 16})
     fit = config.request.fit.model_copy(
-        update={"epochs": 1, "requests_per_epoch": 1200, "evaluations_per_epoch": 1, "max_validation_requests": 150}
+        update={"epochs": 1, "requests_per_epoch": 1000, "evaluations_per_epoch": 1, "max_validation_requests": 100}
     )
     return config.model_copy(
         update={
             "pool": config.pool.model_copy(update={"per_class": 3}),
-            "request": config.request.model_copy(update={"fit": fit, "rows_per_family": 4}),
+            "request": config.request.model_copy(update={"model": model, "fit": fit, "rows_per_family": 4}),
             "world": config.world.model_copy(
                 update={"honest_accounts": 300, "campaigns": 80, "most_accounts": 30, "requests": 64}
             ),
