@@ -31,8 +31,8 @@ class SourceConfig(Config):
     """For `generated` and `authored`: only this many families of each label, for learning curves."""
     max_per_source: Count | None = None
     """At most this many training records of one source (a seeded draw); test rows are never thinned."""
-    permissive_only: bool = False
-    """Leave out rows whose licence is not permissive: needed for a bundle that is given away."""
+    licences: Literal["all", "permissive", "other"] = "all"
+    """`permissive`: only rows that may teach a bundle that is given away. `other`: only the rest, to test it on."""
 
     @model_validator(mode="after")
     def _path_belongs_to_files(self) -> SourceConfig:

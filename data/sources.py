@@ -26,6 +26,9 @@ from stillwatch.data.records import LabelledRequest
 
 SourceKind = Literal["generated", "authored", "files", "adapter"]
 
+Licences = Literal["all", "permissive", "other"]
+"""Which rows of a source are taken, by their licence."""
+
 
 def load_source(
     kind: SourceKind,
@@ -36,7 +39,7 @@ def load_source(
     families: Path | None = None,
     max_families: int | None = None,
     max_per_source: int | None = None,
-    permissive_only: bool = False,
+    licences: Licences = "all",
 ) -> list[LabelledRequest]:
     """The records of one source.
 
@@ -49,7 +52,7 @@ def load_source(
         max_families: of `generated` and `authored`, only this many families of each label. A lesser number takes some
             of the families that a greater one takes.
         max_per_source: at most this many of each `source` field.
-        permissive_only: leave out rows whose licence is not permissive.
+        licences: keep all rows, those of a permissive licence, or the others.
 
     Raises:
         SourceError: the path is missing, or nothing is left.
@@ -66,12 +69,12 @@ def load_source(
                 "or its root with --data-root"
             )
         records = load_adapted(load_adapter(path)) if kind == "adapter" else read_labelled(path)
-    if permissive_only:
-        records = [record for record in records if is_permissive(record.license)]
+    if licences != "all":
+        records = [record for record in records if is_permissive(record.license) == (licences == "permissive")]
     if max_per_source is not None:
         records = thin(records, max_per_source, seed)
     if not records:
-        raise SourceError(f"sources: {kind} gives no record that is allowed here; check path and permissive_only")
+        raise SourceError(f"sources: {kind} gives no record that is allowed here; check path and licences")
     return records
 
 
@@ -85,7 +88,7 @@ def load_configured(source: SourceConfig, *, seed: int, root: Path) -> list[Labe
         families=None if source.families is None else root / source.families,
         max_families=source.max_families,
         max_per_source=source.max_per_source,
-        permissive_only=source.permissive_only,
+        licences=source.licences,
     )
 
 

@@ -75,21 +75,23 @@ def test_doubtful_licences_are_left_out_where_only_permissive_ones_may_teach(tmp
     statements = ["MIT", "Apache-2.0 (code)", "none stated", "MIT; CC-BY-NC-4.0", "", "MIT; Apache-2.0", "CC0-1.0"]
     path = write(tmp_path / "rows.jsonl", [record(n, licence=each) for n, each in enumerate(statements)])
     assert len(load_source("files", seed=1, path=path)) == len(statements)
-    kept = load_source("files", seed=1, path=path, permissive_only=True)
+    kept = load_source("files", seed=1, path=path, licences="permissive")
     assert [each.license for each in kept] == ["MIT", "MIT; Apache-2.0", "CC0-1.0"]
+    others = load_source("files", seed=1, path=path, licences="other")
+    assert [each.license for each in others] == ["Apache-2.0 (code)", "none stated", "MIT; CC-BY-NC-4.0", ""]
 
 
 def test_a_draw_is_made_among_the_records_that_may_teach(tmp_path: Path) -> None:
     rows = [record(n, licence="MIT" if n % 10 == 0 else "none stated") for n in range(50)]
     path = write(tmp_path / "rows.jsonl", rows)
-    kept = load_source("files", seed=1, path=path, permissive_only=True, max_per_source=5)
+    kept = load_source("files", seed=1, path=path, licences="permissive", max_per_source=5)
     assert [each.id for each in kept] == [f"s/{n}" for n in range(0, 50, 10)]
 
 
 def test_a_source_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", [record(1, licence="none stated")])
-    with pytest.raises(SourceError, match="permissive_only"):
-        load_source("files", seed=1, path=path, permissive_only=True)
+    with pytest.raises(SourceError, match="licences"):
+        load_source("files", seed=1, path=path, licences="permissive")
 
 
 def test_a_draw_follows_its_seed_and_keeps_the_order_of_the_records() -> None:
