@@ -18,7 +18,7 @@ from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.transforms import transform
 from stillwatch.data.wrappings import pad
-from stillwatch.train.intervals import Interval, iter_resamples, percentile_interval, rate_interval
+from stillwatch.train.intervals import Interval, iter_resamples, percentile_interval, rate_interval, wilson
 from stillwatch.train.progress import bar
 from stillwatch.train.suites.evaluation import Case, CaseGroup, CaseRate
 from stillwatch.train.suites.suite import (
@@ -248,6 +248,10 @@ class _Pair:
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratios = np.where(clean[1] > 0, hits[1] / clean[1], np.nan)
             kept = percentile_interval(hits[0] / clean[0], ratios)
+            if kept.low == kept.high:  # no resample differs: the next record may, so tell how few stand behind it
+                num_clean = int((self._before >= threshold).sum())
+                blind = wilson(num_clean if kept.value else 0, num_clean)
+                kept = Interval(min(kept.value, blind.low), kept.value, max(kept.value, blind.high))
         return CaseRate(
             system=system,
             is_extraction=is_extraction,

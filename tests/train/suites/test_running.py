@@ -18,7 +18,7 @@ from stillwatch.data.sources import digest_records
 from stillwatch.model.bundle import Bundle
 from stillwatch.train.results import STREAM_ONLY
 from stillwatch.train.suites.bundles import BundleSystem, open_bundle
-from stillwatch.train.suites.cases import bury
+from stillwatch.train.suites.cases import _Pair, bury
 from stillwatch.train.suites.evaluation import Case, Evaluation
 from stillwatch.train.suites.rows import load_rows
 from stillwatch.train.suites.running import run_requests
@@ -248,3 +248,12 @@ def test_rows_without_both_labels_are_refused(ours: BundleSystem, tmp_path: Path
     path = write(tmp_path / "rows.jsonl", make_records()[:8])
     with pytest.raises(InputError, match="no extraction record"):
         load_rows(suite(), [ours], path)
+
+
+def test_a_share_that_is_wholly_kept_by_few_hits_is_not_certain() -> None:
+    scores = np.array([3.0] * 4 + [0.0] * 12)
+    pair = _Pair(scores, scores, np.arange(16) // 4, seed=1, num_replicates=50)
+    kept = pair.rate("any", True, 0.01, 2.0).kept
+    assert kept is not None
+    assert (kept.value, kept.high) == (1.0, 1.0)
+    assert kept.low < 0.8
