@@ -45,17 +45,24 @@ def load_config_file(cls: type[C], path: Path, overrides: Sequence[str] = ()) ->
         raise ConfigError(f"{path}: not readable as YAML in UTF-8; mend the file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: {kind_of(raw)} at the top; a mapping of keys is needed")
-    for override in overrides:
-        _override(raw, override)
-    return parse_config(cls, raw, str(path))
+    return parse_config(cls, raw, str(path), overrides)
 
 
-def parse_config(cls: type[C], raw: object, where: str) -> C:
+def parse_config(cls: type[C], raw: object, where: str, overrides: Sequence[str] = ()) -> C:
     """Validate a mapping, with pydantic's findings told as `where: key: rule; what was found`.
+
+    Args:
+        cls: the configuration's class.
+        raw: the mapping; overrides are written into it.
+        where: what to call it in errors.
+        overrides: as for `load_config_file`.
 
     Raises:
         ConfigError: a key is unknown, missing, or has a wrong value.
     """
+    if isinstance(raw, dict):
+        for override in overrides:
+            _override(raw, override)
     try:
         return cls.model_validate(raw)
     except ValidationError as error:

@@ -17,6 +17,8 @@ from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
+from stillwatch.model.cache import DEFAULT_CACHE_BYTES, ScoringCache
+from stillwatch.model.cached_runtime import CachedRuntime
 from stillwatch.model.calibration import Action, sigmoid
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
@@ -26,6 +28,7 @@ from stillwatch.model.streams.accounts import AccountCounter
 from stillwatch.model.streams.allow_list import AllowList
 from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.model.streams.store import StateStore
+from stillwatch.model.streams.verdict import StreamCalibration
 from stillwatch.model.verdict import Coverage, Evidence, Reason, Verdict, name_attributes, name_disguises
 from stillwatch.model.windows import Windower, Windows
 
@@ -36,17 +39,33 @@ RuntimeName = Literal["onnxruntime", "torch"]
 
 
 class Scorer:
-    """Scores requests with one bundle."""
+    """Scores requests with one bundle.
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    Attributes:
+        bundle: the bundle.
+        runtime: what runs its network.
+        cache: what was computed lately; `cache.stats()` tells how often that helped and what it takes.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Check that this machine computes what the exporter computed; that warms the runtime up, too.
+
+        Args:
+            bundle: the bundle.
+            runtime: what runs its network.
+            cache_bytes: as of `load`.
 
         Raises:
             BundleError: a probe's score differs, or the stream model is not one of this request model.
+            ConfigError: `cache_bytes` below 0.
         """
         self.bundle = bundle
         self.runtime = runtime
-        self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
+        self.cache = ScoringCache(cache_bytes)
+        # In company, the last bits of a window depend on that company: such runtimes are asked each time.
+        is_cached = runtime.max_batch == 1 and cache_bytes > 0
+        self._encoder: Runtime = CachedRuntime(runtime, self.cache.windows) if is_cached else runtime
+        self._windower = Windower.load(bundle.tokenizer, bundle.window_config, self.cache.texts)
         self._cascade = bundle.load_cascade()
         self._streams = StreamDetector.load(bundle.folder) if bundle.has_stream_model else None
         if self._streams is not None:
@@ -63,7 +82,12 @@ class Scorer:
 
     @classmethod
     def load(
-        cls, folder: str | Path | None = None, *, runtime: RuntimeName = "onnxruntime", num_threads: int = 1
+        cls,
+        folder: str | Path | None = None,
+        *,
+        runtime: RuntimeName = "onnxruntime",
+        num_threads: int = 1,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> Scorer:
         """Load a bundle.
 
@@ -71,20 +95,28 @@ class Scorer:
             folder: the bundle; the default bundle that ships with the package when left out.
             runtime: `onnxruntime`, or `torch` for bundles that carry a torch network.
             num_threads: threads inside one call of onnxruntime.
+            cache_bytes: memory for what was computed lately, in this process alone (see `model/cache.py`); 0 for
+                none. Verdicts are the same, bit by bit. The torch runtime remembers texts, but no windows.
 
         Raises:
             BundleError: the bundle is incomplete, changed, of another format, or lacks the runtime's model.
+            ConfigError: `cache_bytes` below 0.
         """
         bundle = load_bundle(Path(folder) if folder is not None else DEFAULT_BUNDLE)
         if runtime == "onnxruntime":
-            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads))
+            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads), cache_bytes=cache_bytes)
         if runtime != "torch":
             raise BundleError("runtime: unknown name; use onnxruntime or torch")
         if bundle.torch_folder is None:
             raise BundleError("torch: this bundle carries no torch network; use the onnxruntime runtime")
         from stillwatch.model.torch_runtime import TorchRuntime
 
-        return cls(bundle, TorchRuntime.load(bundle.torch_folder))
+        return cls(bundle, TorchRuntime.load(bundle.torch_folder), cache_bytes=cache_bytes)
+
+    @property
+    def stream_calibration(self) -> StreamCalibration | None:
+        """The thresholds of the stream model, where the bundle carries one."""
+        return None if self._streams is None else self._streams.model.calibration
 
     def score(
         self,
@@ -113,45 +145,71 @@ class Scorer:
             InputError: the body is not a request; which field, what is wrong, what to do.
         """
         parsed = request if isinstance(request, Request) else parse_request(request)
+        if account is not None or time_s is not None:
+            parsed = replace(
+                parsed,
+                account=parsed.account if account is None else account,
+                time_s=parsed.time_s if time_s is None else time_s,
+            )
         ((verdict, logits),) = self._score([parsed], None)
-        account = parsed.account if account is None else account
-        if self._streams is None or states is None or account is None:
+        return self._follow(parsed, verdict, logits, states, counter, allow_list)
+
+    def score_many(
+        self,
+        requests: Iterable[Request | Mapping[str, object]],
+        *,
+        states: StateStore | None = None,
+        counter: AccountCounter | None = None,
+        allow_list: AllowList | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Verdict]:
+        """Verdicts on many requests, each alone, in order; the same ones that `score` would give.
+
+        Args:
+            requests: as for `score`; streams are followed by their own accounts and times.
+            states: as for `score`, like `counter` and `allow_list`.
+            counter: where accounts are counted.
+            allow_list: accounts whose stream is only noted.
+            on_progress: called with the number of windows done since the last call.
+        """
+        parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
+        scored = self._score(parsed, on_progress)
+        return [
+            self._follow(request, verdict, logits, states, counter, allow_list)
+            for request, (verdict, logits) in zip(parsed, scored, strict=True)
+        ]
+
+    def encode(self, requests: Sequence[Request]) -> list[RequestLogits]:
+        """What the request model says of each request, not calibrated: what the stream model reads and learns from."""
+        return [logits for _, logits in self._score(requests, None)]
+
+    def _follow(
+        self,
+        request: Request,
+        verdict: Verdict,
+        logits: RequestLogits,
+        states: StateStore | None,
+        counter: AccountCounter | None,
+        allow_list: AllowList | None,
+    ) -> Verdict:
+        if self._streams is None or states is None or request.account is None:
             return verdict
         stream = self._streams.follow(
-            self._streams.observe(parsed, logits),
-            account,
-            parsed.time_s if time_s is None else time_s,
+            self._streams.observe(request, logits),
+            request.account,
+            request.time_s,
             states=states,
             counter=counter,
             allow_list=allow_list,
         )
         return replace(verdict, stream=stream)
 
-    def score_many(
-        self,
-        requests: Iterable[Request | Mapping[str, object]],
-        *,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> list[Verdict]:
-        """Verdicts on many requests, each alone, in order; the same ones that `score` would give.
-
-        Args:
-            requests: as for `score`.
-            on_progress: called with the number of windows done since the last call.
-        """
-        parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
-        return [verdict for verdict, _ in self._score(parsed, on_progress)]
-
-    def encode(self, requests: Sequence[Request]) -> list[RequestLogits]:
-        """What the request model says of each request, not calibrated: what the stream model reads and learns from."""
-        return [logits for _, logits in self._score(requests, None)]
-
     def _score(
         self, parsed: Sequence[Request], on_progress: Callable[[int], None] | None
     ) -> list[tuple[Verdict, RequestLogits]]:
         windows = [self._windower.cut(request) for request in parsed]
         chosen = [self._select(each) for each in windows]
-        logits = compute_logits(self.runtime, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
+        logits = compute_logits(self._encoder, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
         judged = map(self._judge, parsed, windows, chosen, logits)
         return list(zip(judged, logits, strict=True))
 

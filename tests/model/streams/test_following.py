@@ -135,3 +135,12 @@ def test_a_stream_model_of_another_request_model_is_refused(
     seal_bundle(bundle.folder, bundle.manifest)
     with pytest.raises(BundleError, match="another request model"):
         Scorer.load(bundle.folder)
+
+
+def test_many_requests_follow_their_streams_as_one_by_one(scorer: Scorer) -> None:
+    requests = [ask(FORM.format(number), "ab"[number % 2], 60.0 * number) for number in range(6)]
+    one_by_one, together = MemoryStateStore(), MemoryStateStore()
+    verdicts = scorer.score_many(requests, states=together, counter=MemoryAccountCounter())
+    counter = MemoryAccountCounter()
+    assert verdicts == [scorer.score(request, states=one_by_one, counter=counter) for request in requests]
+    assert [verdict.stream.num_requests for verdict in verdicts if verdict.stream] == [1, 1, 2, 2, 3, 3]
