@@ -63,12 +63,9 @@ def render(request: Request) -> Rendering:
     """Render `request` in reading order: messages, then tools, then the output contract."""
     segments: list[Segment] = []
     traces = Traces()
-    for segment in _iter_segments(request):
+    for segment in iter_segments(request):
         found = normalise(segment.text)
-        marker = segment.marker
-        if found.traces.is_disguised:
-            marker = marker.removesuffix(":") + DISGUISED
-        segments.append(Segment(marker, found.text, segment.place))
+        segments.append(Segment(mark(segment.marker, found.traces), found.text, segment.place))
         segments += [Segment(DECODED, text, segment.place) for text in found.decoded]
         traces += found.traces
     return Rendering(tuple(segments), traces)
@@ -79,7 +76,13 @@ def render_text(request: Request) -> str:
     return "\n".join(f"{segment.marker} {segment.text}" for segment in render(request).segments)
 
 
-def _iter_segments(request: Request) -> Iterator[Segment]:
+def mark(marker: str, traces: Traces) -> str:
+    """The marker of a segment whose text hid so much."""
+    return marker.removesuffix(":") + DISGUISED if traces.is_disguised else marker
+
+
+def iter_segments(request: Request) -> Iterator[Segment]:
+    """The segments of a request in reading order as they came, before normalising."""
     for turn, message in enumerate(request.messages):
         yield from _render_message(message, Place(turn, message.role.value))
     for tool in request.tools:

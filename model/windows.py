@@ -9,7 +9,6 @@ drowns in the innocent text of its window can then be read on its own.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,18 +17,15 @@ from tokenizers import Tokenizer
 
 from stillwatch.data.errors import BundleError
 from stillwatch.data.records import Request
+from stillwatch.model.cache import ByteCache
 from stillwatch.model.normalise import Traces
-from stillwatch.model.render import DECODED, Place, render
+from stillwatch.model.render import DECODED, Place, iter_segments, mark
+from stillwatch.model.texts import TextReader
 
 MAX_MARKER = 8
 """Tokens of a marker that are repeated in each window."""
 _LONG = 4
 """A request of more characters than this many times the tokens of a window has passages."""
-_LEAST_PASSAGE, _PART, _MOST_PASSAGE = 60, 240, 700
-"""Characters: a shorter paragraph joins the next one, a longer one is cut to parts of about so many."""
-_BORDERS = tuple(
-    map(re.compile, (r"\n[^\S\n]*\n\s*", r"\n\s*", r"(?:[.!?][\"')\]]*\s+|[\u3002\uff01\uff1f]\s*)", r"\s+"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +83,21 @@ class Windows:
 
 
 class Windower:
-    """Cuts requests into windows with one tokenizer. Thread-safe; holds no state of a request."""
+    """Cuts requests into windows with one tokenizer. Thread-safe; holds no state of a request but in `texts`."""
 
-    def __init__(self, tokenizer: Tokenizer, config: WindowConfig) -> None:
-        """Take over a tokenizer; its own truncation and padding are switched off."""
+    def __init__(self, tokenizer: Tokenizer, config: WindowConfig, texts: ByteCache | None = None) -> None:
+        """Take over a tokenizer; its own truncation and padding are switched off.
+
+        Args:
+            tokenizer: of the encoder.
+            config: how to cut.
+            texts: where texts that were read are remembered; None to remember nothing.
+        """
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "[SEP]" in a request is five characters of text
-        self._tokenizer = tokenizer
+        self._reader = TextReader(tokenizer, texts)
+        self._markers: dict[str, list[int]] = {}
         self.config = config
         self._overlap = config.overlap_tokens
         self._prefix, self._suffix = _special_tokens(tokenizer)
@@ -106,8 +109,13 @@ class Windower:
             )
 
     @classmethod
-    def load(cls, path: Path, config: WindowConfig) -> Windower:
+    def load(cls, path: Path, config: WindowConfig, texts: ByteCache | None = None) -> Windower:
         """Read `tokenizer.json`.
+
+        Args:
+            path: the file.
+            config: how to cut.
+            texts: as for the constructor.
 
         Raises:
             BundleError: the file is missing or not a tokenizer.
@@ -124,23 +132,27 @@ class Windower:
             raise BundleError(
                 f"{path.name}: this release of tokenizers cannot read it; upgrade tokenizers or build the bundle again"
             ) from error
-        return cls(loaded, config)
+        return cls(loaded, config, texts)
 
     def cut(self, request: Request) -> Windows:
         """The windows of `request`, in reading order, at least one."""
-        rendering = render(request)
-        is_long = sum(len(segment.text) for segment in rendering.segments) > _LONG * self.config.max_tokens
-        texts = [split_passages(segment.text) if is_long else [segment.text] for segment in rendering.segments]
-        markers = self._encode([segment.marker for segment in rendering.segments])
-        encoded = iter(self._encode([part for parts in texts for part in parts]))
+        raw = list(iter_segments(request))
+        is_long = sum(len(segment.text) for segment in raw) > _LONG * self.config.max_tokens
+        texts = self._reader.read([segment.text for segment in raw], in_passages=is_long)
+        segments: list[tuple[str, list[list[int]], Place]] = []
+        traces = Traces()
+        for segment, text in zip(raw, texts, strict=True):
+            segments.append((mark(segment.marker, text.traces), text.parted, segment.place))
+            segments += [(DECODED, parted, segment.place) for parted in text.decoded]
+            traces += text.traces
+        markers = [self._encode_marker(name) for name, _, _ in segments]
         windows: list[list[int]] = [[]]
         passages: list[Passage] = []
         fullest: dict[int, tuple[int, int]] = {}  # by window, tokens and index of the segment that has most of it
         num_tokens = 0
-        for number, (segment, marker, parts) in enumerate(zip(rendering.segments, markers, texts, strict=True)):
-            parted = [next(encoded) for _ in parts]
+        for number, ((name, parted, _), marker) in enumerate(zip(segments, markers, strict=True)):
             num_tokens += len(marker) + sum(map(len, parted))
-            if segment.marker == DECODED and windows[-1]:
+            if name == DECODED and windows[-1]:
                 windows.append([])  # beside the blob that it was found in it would drown
             first, before = len(windows) - 1, len(windows[-1])
             ends = self._pack(windows, marker[:MAX_MARKER], [token for ids in parted for token in ids])
@@ -150,17 +162,15 @@ class Windower:
                     fullest[window] = added, number
             if is_long:
                 passages += _note_passages(parted, number, ends)
-        sealed = tuple(self.seal(window) for window in windows)
-        kept = tuple(tuple(marker[:MAX_MARKER]) for marker in markers) if is_long else ()
         return Windows(
-            ids=sealed,
+            ids=tuple(self.seal(window) for window in windows),
             num_tokens=num_tokens,
             num_characters=request.num_characters,
-            traces=rendering.traces,
+            traces=traces,
             passages=tuple(passages),
-            markers=kept,
+            markers=tuple(tuple(marker[:MAX_MARKER]) for marker in markers) if is_long else (),
             segments=tuple(fullest.get(window, (0, 0))[1] for window in range(len(windows))),
-            places=tuple(segment.place for segment in rendering.segments),
+            places=tuple(place for _, _, place in segments),
         )
 
     @property
@@ -170,11 +180,17 @@ class Windower:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text as it stands, without special tokens."""
-        return self._encode([text])[0]
+        return self._reader.encode([text])[0]
 
     def seal(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Token ids between the special tokens of the encoder."""
         return (*self._prefix, *ids, *self._suffix)
+
+    def _encode_marker(self, marker: str) -> list[int]:
+        """Token ids of a marker; there are but a few, and each is encoded once."""
+        if marker not in self._markers:
+            self._markers[marker] = self.encode(marker)
+        return self._markers[marker]
 
     def _pack(self, windows: list[list[int]], marker: list[int], text: list[int]) -> list[tuple[int, int]]:
         """Add a segment; returns up to which of its tokens each window reads, and the index of the window."""
@@ -193,29 +209,6 @@ class Windower:
                 return ends
             start = max(start, end - self._overlap)
             windows.append([])
-
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-
-def split_passages(text: str) -> list[str]:
-    """A text in paragraphs, and long paragraphs in lines, sentences or words; together they are the whole text."""
-    parts = _split(text, _BORDERS[0], _LEAST_PASSAGE)
-    for border in _BORDERS[1:]:
-        parts = [
-            each for part in parts for each in ([part] if len(part) <= _MOST_PASSAGE else _split(part, border, _PART))
-        ]
-    return parts
-
-
-def _split(text: str, border: re.Pattern[str], least: int) -> list[str]:
-    """Cut behind borders, into parts of at least so many characters but for the last."""
-    parts, start = [], 0
-    for match in border.finditer(text):
-        if match.end() - start >= least:
-            parts.append(text[start : match.end()])
-            start = match.end()
-    return [*parts, text[start:]] if start < len(text) or not parts else parts
 
 
 def _note_passages(parted: list[list[int]], segment: int, ends: list[tuple[int, int]]) -> list[Passage]:

@@ -18,7 +18,8 @@ from stillwatch.model.logits import compute_logits
 from stillwatch.model.runtimes import OnnxRuntime
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.selection import Cascade, rank_spread, select_windows
-from stillwatch.model.windows import Windower, split_passages
+from stillwatch.model.texts import split_passages
+from stillwatch.model.windows import Windower
 
 REASONING = 5
 """Token of the tiny bundle on whose share its logit hangs."""
@@ -88,7 +89,7 @@ def test_a_long_request_costs_at_most_so_many_windows_and_its_demand_is_among_th
     assert sum(map(len, selection.ids)) <= most
     assert len(selection.ids) == len(selection.origins) == len(selection.margins) == len(selection.segments)
     assert all(0 <= origin < len(windows.ids) for origin in selection.origins)
-    if max_windows >= 4:
+    if max_windows >= 4 and len(windows.ids) > max_windows:
         assert max(ids.count(REASONING) for ids in selection.ids) == 20
         assert {windows.ids[0], windows.ids[-1]} <= set(selection.ids)
 
