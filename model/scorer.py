@@ -17,6 +17,8 @@ from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
+from stillwatch.model.cache import DEFAULT_CACHE_BYTES, ScoringCache
+from stillwatch.model.cached_runtime import CachedRuntime
 from stillwatch.model.calibration import Action, sigmoid
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
@@ -37,17 +39,33 @@ RuntimeName = Literal["onnxruntime", "torch"]
 
 
 class Scorer:
-    """Scores requests with one bundle."""
+    """Scores requests with one bundle.
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    Attributes:
+        bundle: the bundle.
+        runtime: what runs its network.
+        cache: what was computed lately; `cache.stats()` tells how often that helped and what it takes.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         """Check that this machine computes what the exporter computed; that warms the runtime up, too.
+
+        Args:
+            bundle: the bundle.
+            runtime: what runs its network.
+            cache_bytes: as of `load`.
 
         Raises:
             BundleError: a probe's score differs, or the stream model is not one of this request model.
+            ConfigError: `cache_bytes` below 0.
         """
         self.bundle = bundle
         self.runtime = runtime
-        self._windower = Windower.load(bundle.tokenizer, bundle.window_config)
+        self.cache = ScoringCache(cache_bytes)
+        # In company, the last bits of a window depend on that company: such runtimes are asked each time.
+        is_cached = runtime.max_batch == 1 and cache_bytes > 0
+        self._encoder: Runtime = CachedRuntime(runtime, self.cache.windows) if is_cached else runtime
+        self._windower = Windower.load(bundle.tokenizer, bundle.window_config, self.cache.texts)
         self._cascade = bundle.load_cascade()
         self._streams = StreamDetector.load(bundle.folder) if bundle.has_stream_model else None
         if self._streams is not None:
@@ -64,7 +82,12 @@ class Scorer:
 
     @classmethod
     def load(
-        cls, folder: str | Path | None = None, *, runtime: RuntimeName = "onnxruntime", num_threads: int = 1
+        cls,
+        folder: str | Path | None = None,
+        *,
+        runtime: RuntimeName = "onnxruntime",
+        num_threads: int = 1,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> Scorer:
         """Load a bundle.
 
@@ -72,20 +95,23 @@ class Scorer:
             folder: the bundle; the default bundle that ships with the package when left out.
             runtime: `onnxruntime`, or `torch` for bundles that carry a torch network.
             num_threads: threads inside one call of onnxruntime.
+            cache_bytes: memory for what was computed lately, in this process alone (see `model/cache.py`); 0 for
+                none. Verdicts are the same, bit by bit. The torch runtime remembers texts, but no windows.
 
         Raises:
             BundleError: the bundle is incomplete, changed, of another format, or lacks the runtime's model.
+            ConfigError: `cache_bytes` below 0.
         """
         bundle = load_bundle(Path(folder) if folder is not None else DEFAULT_BUNDLE)
         if runtime == "onnxruntime":
-            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads))
+            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads), cache_bytes=cache_bytes)
         if runtime != "torch":
             raise BundleError("runtime: unknown name; use onnxruntime or torch")
         if bundle.torch_folder is None:
             raise BundleError("torch: this bundle carries no torch network; use the onnxruntime runtime")
         from stillwatch.model.torch_runtime import TorchRuntime
 
-        return cls(bundle, TorchRuntime.load(bundle.torch_folder))
+        return cls(bundle, TorchRuntime.load(bundle.torch_folder), cache_bytes=cache_bytes)
 
     @property
     def stream_calibration(self) -> StreamCalibration | None:
@@ -183,7 +209,7 @@ class Scorer:
     ) -> list[tuple[Verdict, RequestLogits]]:
         windows = [self._windower.cut(request) for request in parsed]
         chosen = [self._select(each) for each in windows]
-        logits = compute_logits(self.runtime, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
+        logits = compute_logits(self._encoder, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
         judged = map(self._judge, parsed, windows, chosen, logits)
         return list(zip(judged, logits, strict=True))
 
