@@ -22,9 +22,11 @@ SUMMARIES = {
     "compare": "Say whether one evaluation is better than another.",
     "data": "Build and describe datasets.",
     "evaluate": "Measure a model, and others beside it, on labelled requests.",
+    "explain": "Render an audit record of the service.",
     "promote": "Make a registered version champion, if the gate accepts it.",
     "runs": "Look at tracked runs and registered versions.",
     "score": "Score requests: JSONL in, verdicts out.",
+    "serve": "Score requests over HTTP, for a gateway.",
     "train-streams": "Train the stream model of a bundle.",
     "train": "Train, evaluate, bundle and register a classifier.",
 }
@@ -44,8 +46,9 @@ class InstalledCommands(click.Group):
             try:
                 command = entry.load()
             except ModuleNotFoundError as error:
+                extra = "serve" if entry.value.startswith("stillwatch.serve.") else "train"
                 raise click.ClickException(
-                    f"{cmd_name}: the library {error.name} is not installed; pip install 'stillwatch[train]'"
+                    f"{cmd_name}: the library {error.name} is not installed; pip install 'stillwatch[{extra}]'"
                 ) from error
             if isinstance(command, click.Command):
                 return command

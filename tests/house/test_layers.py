@@ -27,7 +27,10 @@ NEVER_IMPORTS = {
     "serve": {"torch", "mlflow", "datasets"},
 }
 RECORDS_AND_LABELS = {f"stillwatch.data.{name}" for name in ("attributes", "errors", "labels", "records", "dialects")}
-DOOR = {"model": RECORDS_AND_LABELS, "serve": RECORDS_AND_LABELS | {"stillwatch.data.reading"}}
+DOOR = {
+    "model": RECORDS_AND_LABELS,
+    "serve": RECORDS_AND_LABELS | {f"stillwatch.data.{name}" for name in ("configuration", "limits", "reading")},
+}
 NOT_FOR_SERVING = {"torch", "transformers", "mlflow", "datasets", "pandas", "sklearn", "scipy", "yaml", "jinja2"}
 
 

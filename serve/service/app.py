@@ -1,0 +1,296 @@
+"""The HTTP surface: routes, what stands around every reply, and errors by one table.
+
+No cross-origin access, no page that runs scripts, no exception text. Every refusal of a scoring call says what to do
+with the request all the same, by `policy.on_failure`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Response
+from fastapi import Request as Call
+from fastapi.params import Depends
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stillwatch.data.errors import InputError
+from stillwatch.data.records import Request
+from stillwatch.serve.service.events import describe_error, tell
+from stillwatch.serve.service.reading import (
+    ACCOUNT_HEADER,
+    DEADLINE_HEADER,
+    TIME_HEADER,
+    Sender,
+    decode_object,
+    read_batch,
+    read_body,
+    read_deadline_s,
+    read_request,
+    read_sender,
+)
+from stillwatch.serve.service.refusals import Code, RefusedError
+from stillwatch.serve.service.replies import (
+    REFUSAL_EXAMPLE,
+    REQUEST_EXAMPLES,
+    SCORE_EXAMPLE,
+    BatchReply,
+    RefusalReply,
+    ScoreReply,
+    StateReply,
+)
+from stillwatch.serve.service.scoring import Service
+
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+SCORE, SCORE_BATCH = "/v1/score", "/v1/score/batch"
+ROUTES = frozenset({SCORE, SCORE_BATCH, "/healthz", "/readyz", "/metrics", "/openapi.json"})
+_READ_ELSEWHERE_BYTES = 64 * 1024  # larger bodies are parsed in a thread, so that the others need not wait
+
+T = TypeVar("T")
+
+_bearer = HTTPBearer(auto_error=False, description="A key of auth.keys_file, where the service has one.")
+
+
+class Shell:
+    """Around every reply: security headers, time and status counted, connections closed while draining."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        """Stand around an app."""
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        metrics = self._service.metrics
+        route = scope["path"] if scope["path"] in ROUTES else "other"
+        started_s = time.monotonic()
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                if self._service.is_draining:
+                    headers["Connection"] = "close"
+                metrics.http_requests.labels(route, str(message["status"])).inc()
+                metrics.http_seconds.labels(route).observe(time.monotonic() - started_s)
+            await send(message)
+
+        with metrics.in_flight.track_inprogress():
+            await self._app(scope, receive, send_on)
+
+
+def build_app(service: Service) -> FastAPI:
+    """The app around a service, which it warms up when it starts; who made the service closes it."""
+
+    @asynccontextmanager
+    async def live(_app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(run_in_threadpool(service.warm_up))
+        warming.add_done_callback(_tell_failure)
+        yield
+
+    app = FastAPI(
+        title="Stillwatch",
+        version=version("stillwatch"),
+        description="Scores requests to an LLM API. Shadow mode unless the operator says otherwise.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=live,
+    )
+    app.add_middleware(Shell, service=service)
+    _add_handlers(app, service)
+    _add_probes(app, service)
+    _add_scoring(app, service)
+    return app
+
+
+def _add_handlers(app: FastAPI, service: Service) -> None:
+    async def refuse(_call: Call, error: Exception) -> Response:
+        if isinstance(error, InputError):
+            error = RefusedError(Code.BAD_INPUT, found=error)
+        if isinstance(error, HTTPException):
+            error = RefusedError(Code.METHOD if error.status_code == 405 else Code.NOT_FOUND)
+        if not isinstance(error, RefusedError):
+            tell("call_failed", level=logging.ERROR, **describe_error(error))
+            error = RefusedError(Code.SCORER_FAILED)
+        headers = {"Retry-After": str(error.retry_after_s)} if error.is_temporary else {}
+        if error.code is Code.UNAUTHORISED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return _answer(service.refuse(error), error.status, headers)
+
+    for kind in (RefusedError, InputError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)
+
+
+def _add_probes(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["probes"], summary="Whether the process lives")
+    async def healthz() -> StateReply:
+        return StateReply(status="ok")
+
+    @app.get("/readyz", tags=["probes"], summary="Whether requests should be sent here", responses={503: {}})
+    async def readyz() -> Response:
+        status = "ready" if service.is_ready else "draining" if service.is_draining else "warming_up"
+        headers = {} if service.is_ready else {"Retry-After": "1"}
+        return _answer(StateReply(status=status), 200 if service.is_ready else 503, headers)
+
+    @app.get("/metrics", tags=["probes"], summary="For Prometheus", dependencies=[_authorise(service)])
+    async def metrics() -> Response:
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A call whose body was read: its JSON object, its size, who sent it, and when its answer is due."""
+
+    value: dict[str, Any]
+    num_bytes: int
+    sender: Sender
+    deadline_s: float
+
+
+def _add_scoring(app: FastAPI, service: Service) -> None:
+    limits = service.config.limits
+    from_body = service.config.accounts.from_body
+    in_flight = asyncio.Semaphore(limits.max_in_flight)
+
+    @asynccontextmanager
+    async def admit(call: Call) -> AsyncIterator[_Read]:
+        if in_flight.locked():
+            raise RefusedError(Code.TOO_MANY)
+        async with in_flight:
+            deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue.deadline_ms)
+            sender = read_sender(call.headers)
+            body = await read_body(call, limits)
+            value = await _run(len(body), lambda: decode_object(body, limits.max_json_depth))
+            yield _Read(value, len(body), sender, deadline_s)
+
+    def parse(value: object, sender: Sender) -> Request | RefusedError:
+        try:
+            return read_request(value, sender, limits, account_from_body=from_body)
+        except InputError as error:
+            return RefusedError(Code.BAD_INPUT, found=error)
+
+    @app.post(
+        SCORE,
+        tags=["scoring"],
+        summary="Score one request",
+        description=f"The headers {ACCOUNT_HEADER}, {TIME_HEADER} and {DEADLINE_HEADER} tell who sent it, when, and "
+        "in how many milliseconds an answer is due.",
+        dependencies=[_authorise(service)],
+        responses=_describe_replies(ScoreReply),
+        openapi_extra=_describe_body(REQUEST_EXAMPLES),
+    )
+    async def score(call: Call) -> Response:
+        async with admit(call) as read:
+            request = await _run(read.num_bytes, lambda: parse(read.value, read.sender))
+            if isinstance(request, RefusedError):
+                raise request
+            (future,) = service.submit([request], read.deadline_s)
+            return _answer(await _wait(future, read.deadline_s))
+
+    @app.post(
+        SCORE_BATCH,
+        tags=["scoring"],
+        summary="Score many requests",
+        description="All are let in or none; one that cannot be read or is too late is told in its place.",
+        dependencies=[_authorise(service)],
+        responses=_describe_replies(BatchReply),
+        openapi_extra=_describe_body(_BATCH_EXAMPLES),
+    )
+    async def score_batch(call: Call) -> Response:
+        async with admit(call) as read:
+            items = read_batch(read.value, limits)
+            parsed = await _run(read.num_bytes, lambda: [parse(item, read.sender) for item in items])
+            futures = iter(service.submit([each for each in parsed if isinstance(each, Request)], read.deadline_s))
+
+            async def settle(each: Future[ScoreReply] | RefusedError) -> ScoreReply | RefusalReply:
+                try:
+                    if isinstance(each, RefusedError):
+                        raise each
+                    return await _wait(each, read.deadline_s)
+                except RefusedError as refused:
+                    return service.refuse(refused)
+
+            waiting = [settle(next(futures) if isinstance(each, Request) else each) for each in parsed]
+            return _answer(BatchReply(results=await asyncio.gather(*waiting)))
+
+
+def _authorise(service: Service) -> Depends:
+    async def check(call: Call) -> None:
+        if service.keys is None:
+            return
+        credentials = await _bearer(call)
+        if credentials is None or not service.keys.accepts(credentials.credentials):
+            raise RefusedError(Code.UNAUTHORISED)
+
+    return Depends(check)
+
+
+def _tell_failure(warming: asyncio.Task[None]) -> None:
+    error = None if warming.cancelled() else warming.exception()
+    if error is not None:  # /readyz goes on saying no
+        tell("warm_up_failed", level=logging.ERROR, **describe_error(error))
+
+
+async def _run(num_bytes: int, work: Callable[[], T]) -> T:
+    return work() if num_bytes < _READ_ELSEWHERE_BYTES else await run_in_threadpool(work)
+
+
+async def _wait(future: Future[ScoreReply], deadline_s: float) -> ScoreReply:
+    try:
+        async with asyncio.timeout(max(0.0, deadline_s - time.monotonic())):
+            return await asyncio.wrap_future(future)
+    except TimeoutError:
+        raise RefusedError(Code.DEADLINE) from None
+
+
+def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(reply.model_dump_json(), status, headers, media_type="application/json")
+
+
+_BATCH_EXAMPLES = {
+    "batch": {"summary": "Bodies and wrappers", "value": {"requests": [e["value"] for e in REQUEST_EXAMPLES.values()]}}
+}
+
+
+def _describe_body(examples: Mapping[str, object]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}, "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _describe_replies(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    example: object = SCORE_EXAMPLE if model is ScoreReply else {"results": [SCORE_EXAMPLE, REFUSAL_EXAMPLE]}
+    told: dict[int | str, dict[str, Any]] = {
+        200: {"model": model, "content": {"application/json": {"example": example}}}
+    }
+    about = {
+        400: "Not a request",
+        401: "No key, or an unknown one",
+        408: "The body came too slowly",
+        413: "The body is too large",
+        415: "Not application/json",
+        429: "Overloaded: nothing was scored; see Retry-After",
+        503: "No verdict in time, not ready, or the scorer failed; see Retry-After",
+    }
+    refusal = {"model": RefusalReply, "content": {"application/json": {"example": REFUSAL_EXAMPLE}}}
+    return told | {status: {"description": words, **refusal} for status, words in about.items()}

@@ -1,0 +1,74 @@
+"""What Prometheus reads at `/metrics`. Labels come from fixed lists: no path, id or account of a caller is ever one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of latency buckets: 1 ms to 30 s, with Envoy's 200 ms among them."""
+
+
+class Metrics:
+    """All metrics of one service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        """Count nothing yet."""
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.http_requests = Counter(
+            "stillwatch_http_requests", "Calls answered.", ("route", "status"), registry=registry
+        )
+        self.http_seconds = Histogram(
+            "stillwatch_http_request_duration_seconds",
+            "Time from a call's head to its reply's head.",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("stillwatch_http_requests_in_flight", "Calls being answered.", registry=registry)
+        self.decisions = Counter(
+            "stillwatch_decisions",
+            "Verdicts by what is done (allow, review, block) or in shadow mode would be (would_review, would_flag).",
+            ("result",),
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "stillwatch_refusals",
+            "Requests without a verdict, by why and by what is done with them.",
+            ("code", "result"),
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "stillwatch_queue_duration_seconds", "Waiting of a request.", buckets=SECONDS, registry=registry
+        )
+        self.scoring_seconds = Histogram(
+            "stillwatch_scoring_duration_seconds", "Scoring of a batch.", buckets=SECONDS, registry=registry
+        )
+        self.batch_requests = Histogram(
+            "stillwatch_batch_requests", "Requests of a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry
+        )
+        self.late = Counter("stillwatch_late_verdicts", "Verdicts after their deadline.", registry=registry)
+        self.audit_records = Counter("stillwatch_audit_records", "Records written.", registry=registry)
+        self.audit_errors = Counter("stillwatch_audit_errors", "Records that could not be written.", registry=registry)
+        self.ready = Gauge("stillwatch_ready", "1 while the service takes requests.", registry=registry)
+        self._build = Gauge("stillwatch_build", "Always 1.", ("version", "model_version"), registry=registry)
+
+    def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """Add a gauge that is read when it is asked for.
+
+        Args:
+            name: after `stillwatch_`.
+            about: what it tells.
+            read: gives the value; called in the thread that renders.
+        """
+        Gauge(f"stillwatch_{name}", about, registry=self._registry).set_function(read)
+
+    def tell_build(self, version: str, model_version: str) -> None:
+        """Tell what is running."""
+        self._build.labels(version, model_version).set(1)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self._registry)

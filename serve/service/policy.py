@@ -1,0 +1,54 @@
+"""From a verdict, or from having none, to what the gateway should do. Pure: nothing is counted or written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stillwatch.model.calibration import Action
+from stillwatch.model.verdict import Verdict
+from stillwatch.serve.service.refusals import UNREADABLE, Code
+from stillwatch.serve.service.settings import PolicyConfig
+
+_ORDER = (Action.ALLOW, Action.REVIEW, Action.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gateway should do.
+
+    Attributes:
+        action: what is done, or in shadow mode what would be.
+        enforced: whether it is done; False in shadow mode and for `allow`.
+        block: whether the request must not pass.
+    """
+
+    action: Action
+    enforced: bool
+    block: bool
+
+    @property
+    def result(self) -> str:
+        """The label under which it is counted: `allow`, `review`, `block`, `would_review` or `would_flag`."""
+        if self.block:
+            return "block"
+        return self.action.value if self.enforced or self.action is Action.ALLOW else f"would_{self.action.value}"
+
+
+def decide(policy: PolicyConfig, verdict: Verdict) -> Decision:
+    """The decision on a verdict: the stricter of the request's action and its account's."""
+    actions = [verdict.action] if verdict.stream is None else [verdict.action, verdict.stream.action]
+    action = max(actions, key=_ORDER.index)
+    if policy.mode == "review":
+        action = min(action, Action.REVIEW, key=_ORDER.index)
+    enforced = policy.mode != "shadow" and action is not Action.ALLOW
+    return Decision(action, enforced, block=enforced and action is Action.FLAG)
+
+
+def decide_unscored(policy: PolicyConfig, code: Code) -> Decision:
+    """The decision on a request without a verdict.
+
+    Fail-open lets it pass, though a body that cannot be read is for review; fail-closed blocks it.
+    """
+    block = policy.mode == "block" and policy.on_failure == "closed"
+    action = Action.REVIEW if block or code in UNREADABLE else Action.ALLOW
+    return Decision(action, enforced=policy.mode != "shadow" and action is not Action.ALLOW, block=block)

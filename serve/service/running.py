@@ -1,0 +1,101 @@
+"""Runs the app under uvicorn on one socket, and ends it without losing what was accepted.
+
+On SIGTERM or SIGINT: `/readyz` says no and replies close their connections, but everything is still scored, for
+`drain_delay_s`; then nothing new is accepted and what was accepted is finished. A second signal skips the delay.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from types import FrameType
+
+import uvicorn
+
+from stillwatch.data.errors import ConfigError
+from stillwatch.serve.service.app import build_app
+from stillwatch.serve.service.events import tell
+from stillwatch.serve.service.scoring import Service, build_service
+from stillwatch.serve.service.settings import ListenConfig, ServeConfig
+
+_MAX_HEADER_BYTES = 32 * 1024
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that first lets load balancers look elsewhere."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, delay_s: float) -> None:
+        """Wrap the server of a service."""
+        super().__init__(config)
+        self._service, self._delay_s = service, delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; called by the signal."""
+        if self._service.is_draining or self._delay_s == 0:
+            self.should_exit = True
+            return
+        self._service.start_draining()
+        timer = threading.Timer(self._delay_s, self._stop)
+        timer.daemon = True
+        timer.start()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def run_service(settings: ServeConfig) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        StillwatchError: the address cannot be bound, or `build_service` failed.
+    """
+    with bind_socket(settings.listen) as listener:
+        service = build_service(settings)
+        try:
+            _serve(service, listener)
+        finally:
+            service.close()
+    tell("stopped")
+
+
+def _serve(service: Service, listener: socket.socket) -> None:
+    settings = service.config
+    config = settings.listen
+    uvicorn_config = uvicorn.Config(
+        build_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        http="h11",
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_keep_alive=config.keep_alive_s,
+        timeout_graceful_shutdown=config.drain_timeout_s,
+    )
+    host, port = listener.getsockname()[:2]
+    tell(
+        "listening",
+        host=host,
+        port=port,
+        mode=settings.policy.mode,
+        on_failure=settings.policy.on_failure or "open",
+        needs_key=service.keys is not None,
+        audits=settings.audit.file is not None,
+    )
+    DrainingServer(uvicorn_config, service, config.drain_delay_s).run(sockets=[listener])
+
+
+def bind_socket(config: ListenConfig) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the name is unknown, the port is taken, or may not be had.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"listen: {config.host}:{config.port} cannot be bound ({error.strerror}); name another host or port"
+        ) from error

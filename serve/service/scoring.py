@@ -1,0 +1,208 @@
+"""The service without HTTP: a scorer behind its queue, with policy, account states, audit and metrics around it.
+
+Accounts are hashed here, before anything keeps them. A verdict is counted and audited in the worker that made it, so
+that it is on record even if its caller has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, replace
+from importlib.metadata import version
+
+from stillwatch.data.errors import ConfigError
+from stillwatch.data.labels import Role
+from stillwatch.data.records import Message, Request
+from stillwatch.model.calibration import Action
+from stillwatch.model.scorer import Scorer
+from stillwatch.model.streams.accounts import MemoryAccountCounter
+from stillwatch.model.streams.store import MemoryStateStore
+from stillwatch.model.verdict import Verdict
+from stillwatch.serve.audit import AuditLog
+from stillwatch.serve.service.batching import Batcher, Timing
+from stillwatch.serve.service.events import describe_error, tell
+from stillwatch.serve.service.metrics import Metrics
+from stillwatch.serve.service.policy import Decision, decide, decide_unscored
+from stillwatch.serve.service.refusals import Code, RefusedError
+from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
+from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
+from stillwatch.serve.service.settings import ServeConfig
+
+_WARM_UP_CHARACTERS = (10, 300, 1_000, 10_000)
+
+
+class Service:
+    """Everything between a parsed request and its reply. Thread-safe.
+
+    Attributes:
+        config: the settings.
+        metrics: what is counted.
+        keys: who may ask; None where nobody is asked.
+        is_ready: whether the warm-up is done and no end is near.
+        is_draining: whether the end is near; requests are still scored.
+    """
+
+    def __init__(self, config: ServeConfig, scorer: Scorer, hasher: KeyedHasher, keys: ApiKeys | None) -> None:
+        """Start the workers; see `build_service`."""
+        self.config, self.metrics, self.keys = config, Metrics(), keys
+        self.is_draining = False
+        self._is_warm = False
+        self._hasher, self._scorer = hasher, scorer
+        self._thresholds = _list_thresholds(scorer)
+        self._release = version("stillwatch")
+        accounts = config.accounts
+        follows = scorer.bundle.has_stream_model
+        self._states = (
+            MemoryStateStore(max_accounts=accounts.max_accounts, expire_after_s=accounts.expire_after_s)
+            if follows
+            else None
+        )
+        self._counter = MemoryAccountCounter() if follows else None
+        audit = config.audit
+        self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
+        self._batcher: Batcher[ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
+        self.metrics.tell_build(self._release, scorer.bundle.version)
+        self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
+        self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
+        states = self._states
+        if states is not None:
+            self.metrics.watch("accounts", "Accounts with a state.", lambda: len(states))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self._is_warm and not self.is_draining
+
+    def warm_up(self) -> None:
+        """Score invented requests of several lengths, then be ready. They leave no trace in states or audit."""
+        started_s = time.monotonic()
+        for length in _WARM_UP_CHARACTERS:
+            text = ("warm up " * length)[:length]
+            self._scorer.score(Request((Message(Role.USER, text),)))
+        self._is_warm = True
+        self.metrics.ready.set(1)
+        tell("ready", warm_up_ms=round((time.monotonic() - started_s) * 1000))
+
+    def start_draining(self) -> None:
+        """Say from now on that no more should be sent here."""
+        self.is_draining = True
+        self.metrics.ready.set(0)
+
+    def close(self) -> None:
+        """Answer what waits, stop the workers, and close the audit."""
+        self.start_draining()
+        self._batcher.close()
+        if self._audit is not None:
+            self._audit.close()
+
+    def submit(self, requests: Sequence[Request], deadline_s: float) -> list[Future[ScoreReply]]:
+        """Queue requests, all or none.
+
+        Args:
+            requests: what to score, accounts as they were told.
+            deadline_s: by `time.monotonic`.
+
+        Raises:
+            RefusedError: not ready, or the queue is full.
+        """
+        if not self._is_warm:
+            raise RefusedError(Code.NOT_READY)
+        return self._batcher.submit([self._hide(request) for request in requests], deadline_s)
+
+    def refuse(self, refused: RefusedError) -> RefusalReply:
+        """Count a request without a verdict, and say what to do with it."""
+        decision = decide_unscored(self.config.policy, refused.code)
+        self.metrics.refusals.labels(refused.code, decision.result).inc()
+        return build_refusal_reply(refused, decision)
+
+    def _hide(self, request: Request) -> Request:
+        return replace(
+            request,
+            account=None if request.account is None else self._hasher.hash_account(request.account),
+            id=None if request.id is None else self._hasher.hash_request_id(request.id),
+        )
+
+    def _score(self, requests: Sequence[Request]) -> list[Verdict]:
+        return self._scorer.score_many(requests, states=self._states, counter=self._counter)
+
+    def _finish(self, request: Request, verdict: Verdict, timing: Timing) -> ScoreReply:
+        decision = decide(self.config.policy, verdict)
+        verdict_id = uuid.uuid4().hex
+        metrics = self.metrics
+        metrics.decisions.labels(decision.result).inc()
+        metrics.queue_seconds.observe(timing.queue_s)
+        metrics.scoring_seconds.observe(timing.scoring_s)
+        metrics.batch_requests.observe(timing.batch_requests)
+        if timing.is_late:
+            metrics.late.inc()
+        is_plain = verdict.action is Action.ALLOW and (verdict.stream is None or verdict.stream.action is Action.ALLOW)
+        if self._audit is not None and not is_plain:
+            self._record(self._audit, self._describe(verdict_id, request, verdict, decision, timing))
+        return build_score_reply(verdict_id, verdict, decision, timing)
+
+    def _record(self, audit: AuditLog, record: dict[str, object]) -> None:
+        try:
+            audit.append(record)
+        except OSError as error:  # a full disk must not take the gateway down; it is counted, and told
+            self.metrics.audit_errors.inc()
+            tell("audit_failed", level=logging.ERROR, **describe_error(error))
+        else:
+            self.metrics.audit_records.inc()
+
+    def _describe(
+        self, verdict_id: str, request: Request, verdict: Verdict, decision: Decision, timing: Timing
+    ) -> dict[str, object]:
+        told = verdict.to_dict()
+        stream, model_version = told.pop("stream"), told.pop("model_version")
+        del told["id"]
+        return {
+            "id": verdict_id,
+            "time_s": time.time(),
+            "request_time_s": request.time_s,
+            "account_hash": request.account,
+            "request_id_hash": request.id,
+            "mode": self.config.policy.mode,
+            **asdict(decision),
+            "late": timing.is_late,
+            "request": told,
+            "stream": stream,
+            "thresholds": self._thresholds,
+            "model_version": model_version,
+            "release": self._release,
+        }
+
+
+def build_service(config: ServeConfig) -> Service:
+    """Load bundle, keys and audit, and start the workers.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        ConfigError: a file of keys cannot be used.
+        SourceError: the audit cannot be opened.
+    """
+    hasher = load_hasher(config.accounts.key_file)
+    if not hasher.is_lasting:
+        tell("account_key_is_random", level=logging.WARNING, remedy="set accounts.key_file or STILLWATCH_ACCOUNT_KEY")
+    keys = None if config.auth.keys_file is None else load_api_keys(config.auth.keys_file)
+    if config.audit.file is not None and not config.audit.file.parent.is_dir():
+        raise ConfigError(f"audit.file: {config.audit.file.parent}: no such folder; make it")
+    scorer = Scorer.load(config.bundle, num_threads=config.queue.threads_per_worker)
+    return Service(config, scorer, hasher, keys)
+
+
+def _list_thresholds(scorer: Scorer) -> dict[str, float]:
+    """The thresholds that verdicts are made by, for the audit."""
+    calibration = scorer.bundle.calibration
+    found = {"review_logit": calibration.review_logit, "flag_logit": calibration.flag_logit}
+    stream = scorer.stream_calibration
+    if stream is not None:
+        found |= {"stream_review_logit": stream.review_logit, "stream_flag_logit": stream.flag_logit}
+    return found
+
+
+def _report(error: Exception) -> None:
+    tell("scorer_failed", level=logging.ERROR, **describe_error(error))

@@ -1,0 +1,152 @@
+"""The typed settings of `stillwatch serve`, read from one YAML file; `configs/serve.yaml` shows every key.
+
+A wrong key or value is refused before anything is bound. Secrets are never in it: it names the files that hold them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from stillwatch.data.configuration import Config
+from stillwatch.data.limits import DEFAULT_LIMITS
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+
+
+class ListenConfig(Config):
+    """Where the service listens and how it stops."""
+
+    host: str = "127.0.0.1"
+    """Address or name to bind. Anything but loopback is refused without `auth.keys_file`."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8011
+    """TCP port; 0 takes a free one, which the event `listening` tells."""
+    keep_alive_s: Annotated[int, Field(ge=1, le=3600)] = 75
+    """Seconds that an idle connection stays open."""
+    drain_delay_s: Annotated[float, Field(ge=0.0, le=600.0)] = 2.0
+    """After SIGTERM, seconds in which `/readyz` says no and every reply closes its connection, while requests are still
+    scored: time for a load balancer to look elsewhere. Then nothing new is accepted."""
+    drain_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
+    """Seconds that accepted requests have to finish after that."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach `host`."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class AuthConfig(Config):
+    """Who may ask."""
+
+    keys_file: Path | None = None
+    """File of hashed API keys, a line each, made by `stillwatch serve --new-key NAME`. With it, `/v1/...` and
+    `/metrics` need `Authorization: Bearer KEY`; without it, nobody is asked and only loopback can be bound."""
+
+
+class QueueConfig(Config):
+    """What stands between the requests and the scorer."""
+
+    num_workers: Annotated[int, Field(ge=1, le=256)] = 2
+    """Threads that score; as many as there are cores to give."""
+    threads_per_worker: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of onnxruntime inside one call."""
+    max_requests: Count = 256
+    """Requests that wait at most; more are refused at once with 429."""
+    max_tokens: Count = 200_000
+    """Tokens that wait at most, estimated as a quarter of the characters. A lone larger request is let in."""
+    batch_tokens: Count = 512
+    """Estimated tokens that a worker takes at once. All of a batch are answered together, and onnxruntime reads one
+    window a call: more saves little and makes the first wait for the last."""
+    deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = 1000
+    """Milliseconds in which a request must be answered; then `policy.on_failure` decides. The header
+    `X-Stillwatch-Deadline-Ms` shortens it. Envoy's ext_proc stops waiting at 200: set 150 behind it. A request that
+    would wait longer than that is refused at once."""
+
+
+class PolicyConfig(Config):
+    """What a verdict means to the gateway."""
+
+    mode: Literal["shadow", "review", "block"] = "shadow"
+    """`shadow`: replies and counts say what would be done, nothing is. `review`: `review` and `flag` are both marked
+    for review, nothing is blocked. `block`: `flag` blocks."""
+    on_failure: Literal["open", "closed"] | None = None
+    """What happens to a request that was not scored: time-out, full queue, failed scorer, start and stop, body that
+    cannot be read. `open` lets it pass, `closed` blocks it. It must be told for mode `block`; others never block."""
+
+    @model_validator(mode="after")
+    def _says_what_fails(self) -> PolicyConfig:
+        if self.mode == "block" and self.on_failure is None:
+            raise ValueError("on_failure is missing: say open or closed where requests are blocked")
+        if self.mode != "block" and self.on_failure == "closed":
+            raise ValueError(f"on_failure: mode {self.mode} blocks nothing, so it cannot be closed; use mode block")
+        return self
+
+
+class AccountsConfig(Config):
+    """Whose stream a request belongs to."""
+
+    key_file: Path | None = None
+    """File with the secret key of the hashes under which accounts are stored and logged, 16 bytes or more. Left out,
+    the environment variable STILLWATCH_ACCOUNT_KEY; without that a random key, and hashes differ after a restart."""
+    from_body: bool = False
+    """Take the account from the body (`account`, `user`, `metadata.user_id`) where neither header nor wrapper tells it.
+    Clients write bodies: they could pose as others or change their name with every request."""
+    max_accounts: Count = 100_000
+    """States kept in memory, at most 4 KiB each; the longest unseen go first."""
+    expire_after_s: Annotated[float, Field(gt=0.0)] = 30 * 86_400.0
+    """Seconds unseen after which a state is dropped."""
+
+
+class AuditConfig(Config):
+    """The record of every verdict beyond `allow`."""
+
+    file: Path | None = None
+    """JSON lines, appended to; no audit where left out. Beside it stand the full ones, with a time in their names."""
+    max_bytes: Annotated[int, Field(ge=10_000)] = 64 * 2**20
+    """Size at which the file is put aside and a new one begun. None is ever deleted: archive them."""
+
+
+class RequestLimitsConfig(Config):
+    """How large what comes may be."""
+
+    max_body_bytes: Count = 8 * 2**20
+    """Bytes of a body; more is refused with 413 before it is read."""
+    max_characters: Annotated[int, Field(ge=1, le=DEFAULT_LIMITS.max_characters)] = DEFAULT_LIMITS.max_characters
+    """Characters of text in a request."""
+    max_json_depth: Annotated[int, Field(ge=4, le=200)] = 80
+    """Levels of nested JSON."""
+    max_batch_requests: Annotated[int, Field(ge=1, le=1000)] = 64
+    """Requests of one call of `/v1/score/batch`."""
+    max_in_flight: Count = 512
+    """Calls being read or answered at once; more are refused with 429 unread."""
+    body_timeout_s: Seconds = 10.0
+    """Seconds that a body may take to arrive."""
+
+
+class ServeConfig(Config):
+    """All settings of the service."""
+
+    bundle: Path | None = None
+    """Bundle folder; the one that ships with the package when left out."""
+    listen: ListenConfig = ListenConfig()
+    auth: AuthConfig = AuthConfig()
+    queue: QueueConfig = QueueConfig()
+    policy: PolicyConfig = PolicyConfig()
+    accounts: AccountsConfig = AccountsConfig()
+    audit: AuditConfig = AuditConfig()
+    limits: RequestLimitsConfig = RequestLimitsConfig()
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> ServeConfig:
+        if not self.listen.is_loopback and self.auth.keys_file is None:
+            raise ValueError("listen.host is not loopback; set auth.keys_file, so that not everybody may ask")
+        if self.queue.max_requests < self.limits.max_batch_requests:
+            raise ValueError("queue.max_requests is below limits.max_batch_requests; a full batch would never fit")
+        return self
