@@ -1,0 +1,129 @@
+"""The service follows accounts where the bundle has a stream model: by hashes, each on its own, counted and audited."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from starlette.testclient import TestClient
+
+from stillwatch.data.configuration import parse_config
+from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX, Bundle, seal_bundle
+from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamModel
+from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
+from stillwatch.model.streams.layout import (
+    LAYOUT_VERSION,
+    NUM_ATTRIBUTE_SLOTS,
+    NUM_EMBEDDING_SLOTS,
+    WIDTH,
+    WINDOW,
+)
+from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from stillwatch.serve.service.app import build_app
+from stillwatch.serve.service.scoring import build_service
+from stillwatch.serve.service.settings import ServeConfig
+
+HONEST = {"messages": [{"role": "user", "content": "hello hello"}]}
+PROMISE = Promise(account_fpr=0.01, upper_bound=0.02, confidence=0.95, horizon_requests=100, num_accounts=500)
+CALIBRATION = StreamCalibration(
+    slope=1.0,
+    intercept=0.0,
+    review_logit=2.0,
+    flag_logit=4.0,
+    review_promise=PROMISE,
+    flag_promise=PROMISE,
+    min_requests=4,
+    min_suspicious=3,
+)
+
+
+def build_counting_network() -> onnx.ModelProto:
+    """A stream network whose logit is the number of requests in the window."""
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["lengths"], ["logits"], to=TensorProto.FLOAT)],
+        "count",
+        [
+            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["accounts", WINDOW, WIDTH]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["accounts"]),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["accounts"])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+@pytest.fixture
+def client(tiny_bundle: Bundle, tmp_path: Path, audit: Path) -> Iterator[TestClient]:
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    num_attributes, width = len(tiny_bundle.manifest.attributes), tiny_bundle.manifest.embedding_width
+    model = StreamModel(
+        format_version=STREAM_FORMAT_VERSION,
+        layout_version=LAYOUT_VERSION,
+        fingerprint_version=FINGERPRINT_VERSION,
+        attribute_offset=(0.0,) * num_attributes,
+        attribute_matrix=((0.5,) * NUM_ATTRIBUTE_SLOTS,) * num_attributes,
+        embedding_offset=(0.0,) * width,
+        embedding_matrix=((0.5,) * NUM_EMBEDDING_SLOTS,) * width,
+        calibration=CALIBRATION,
+    )
+    (folder / STREAM_JSON).write_text(model.model_dump_json())
+    onnx.save(build_counting_network(), str(folder / STREAM_ONNX))
+    seal_bundle(folder, tiny_bundle.manifest)
+    settings = parse_config(ServeConfig, {"bundle": folder, "audit": {"file": audit}}, "settings", [])
+    service = build_service(settings)
+    service.warm_up()
+    with TestClient(build_app(service)) as client:
+        yield client
+    service.close()
+
+
+def send(client: TestClient, account: str | None, number: int) -> Any:
+    body = {"messages": [{"role": "user", "content": f"hello number {number}"}]}
+    headers = {"X-Stillwatch-Time": str(1e9 + 60 * number)}
+    if account is not None:
+        headers["X-Stillwatch-Account"] = account
+    return client.post("/v1/score", json=body, headers=headers).json()
+
+
+def test_honest_looking_requests_of_one_account_add_up_to_a_flag(client: TestClient, audit: Path) -> None:
+    replies = [send(client, "harvester", number) for number in range(6)]
+    assert [reply["stream"]["num_requests"] for reply in replies] == [1, 2, 3, 4, 5, 6]
+    assert [reply["action"] for reply in replies] == ["allow", "review", "review", "flag", "flag", "flag"]
+    assert {reply["request"]["action"] for reply in replies} == {"allow"}
+    records = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [record["id"] for record in records] == [reply["id"] for reply in replies[1:]]
+    assert records[-1]["stream"]["reasons"][0] == "stream_at_or_above_flag"
+    assert records[-1]["thresholds"]["stream_flag_logit"] == 4.0
+    assert len({record["account_hash"] for record in records}) == 1
+    assert "harvester" not in audit.read_text()
+
+
+def test_accounts_are_followed_apart_and_nobody_without_a_name(client: TestClient) -> None:
+    assert [send(client, account, 0)["stream"]["num_requests"] for account in "abab"] == [1, 1, 2, 2]
+    assert send(client, None, 0)["stream"] is None
+    assert "stillwatch_accounts 2.0" in client.get("/metrics").text
+
+
+def test_an_account_is_the_same_by_header_and_by_wrapper_and_the_header_goes_first(client: TestClient) -> None:
+    wrapped = {"request": HONEST, "account": "Zoë"}
+    assert client.post("/v1/score", json=wrapped).json()["stream"]["num_requests"] == 1
+    by_header = {"X-Stillwatch-Account": "Zoë".encode()}
+    assert client.post("/v1/score", json=HONEST, headers=by_header).json()["stream"]["num_requests"] == 2
+    other = client.post("/v1/score", json=wrapped, headers={"X-Stillwatch-Account": "other"})
+    assert other.json()["stream"]["num_requests"] == 1
+
+
+def test_a_batch_follows_each_account_in_order(client: TestClient) -> None:
+    items = [{"request": HONEST, "account": account, "time_s": 1e9} for account in ("a", "b", "a")]
+    results = client.post("/v1/score/batch", json={"requests": items}).json()["results"]
+    assert sorted(each["stream"]["num_requests"] for each in results) == [1, 1, 2]
