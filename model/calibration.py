@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,8 +36,10 @@ class Calibration(BaseModel):
     review_fpr: float = Field(gt=0.0, lt=1.0)
     """Share of held-out benign requests that the review threshold was set to let through to review."""
     flag_fpr: float = Field(gt=0.0, lt=1.0)
+    thresholds_on: Literal["validation", "test"] = "validation"
+    """Which held-out requests set the thresholds; on test requests their false-alarm rates hold by construction."""
     num_benign: int = Field(ge=1)
-    """Held-out benign requests behind the thresholds."""
+    """Benign requests behind the thresholds."""
     num_extraction: int = Field(ge=1)
     attribute_logits: dict[str, float] = Field(default_factory=dict)
     """Raw logit from which on an attribute is named; one that was never precise enough is left out."""

@@ -45,3 +45,29 @@ def fit_calibration(
         num_benign=int((labels == 0).sum()),
         num_extraction=int(labels.sum()),
     )
+
+
+def set_thresholds(
+    calibration: Calibration, records: Sequence[LabelledRequest], calibrated: NDArray[np.float64]
+) -> Calibration:
+    """Take the thresholds from tested records: where validation is of another origin than traffic, its own mislead.
+
+    Args:
+        calibration: whose rates are kept.
+        records: tested; those that one request does not decide are passed over.
+        calibrated: their calibrated logits, shape (records,).
+    """
+    kept = np.array([record.is_decided for record in records])
+    labels = np.array([int(record.is_extraction) for record in records])[kept]
+    review, flag = (
+        threshold_at_fpr(labels, calibrated[kept], fpr) for fpr in (calibration.review_fpr, calibration.flag_fpr)
+    )
+    return calibration.model_copy(
+        update={
+            "review_logit": review,
+            "flag_logit": max(flag, review),
+            "thresholds_on": "test",
+            "num_benign": int((labels == 0).sum()),
+            "num_extraction": int(labels.sum()),
+        }
+    )

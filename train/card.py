@@ -66,10 +66,7 @@ def write_card(
             "",
             "## Thresholds",
             "",
-            f"Set on {calibration.num_benign} benign and {calibration.num_extraction} extraction requests of "
-            f"validation families: `review` from probability {sigmoid(calibration.review_logit):.3f} "
-            f"({calibration.review_fpr:.1%} of those benign), `flag` from {sigmoid(calibration.flag_logit):.4f} "
-            f"({calibration.flag_fpr:.1%}). They do not carry over to other traffic unchecked.",
+            _tell_thresholds(calibration),
             "",
             "## Reasons",
             "",
@@ -84,6 +81,20 @@ def write_card(
             "- Honest batch jobs with long templates, rubrics and demanded formats are where false alarms gather.",
             "",
         ]
+    )
+
+
+def _tell_thresholds(calibration: Calibration) -> str:
+    rows = f"{calibration.num_benign} benign and {calibration.num_extraction} extraction requests"
+    origin = (
+        f"the {rows} tested above, on which these rates hold by construction"
+        if calibration.thresholds_on == "test"
+        else f"{rows} of validation families"
+    )
+    return (
+        f"Set on {origin}: `review` from probability {sigmoid(calibration.review_logit):.3f} "
+        f"({calibration.review_fpr:.1%} of those benign), `flag` from {sigmoid(calibration.flag_logit):.4f} "
+        f"({calibration.flag_fpr:.1%}). They do not carry over to other traffic unchecked."
     )
 
 

@@ -27,7 +27,7 @@ from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.train.attributes import fit_attribute_logits
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
-from stillwatch.train.calibrate import fit_calibration
+from stillwatch.train.calibrate import fit_calibration, set_thresholds
 from stillwatch.train.callbacks import StepLogger
 from stillwatch.train.card import write_card
 from stillwatch.train.config import TrainConfig
@@ -38,7 +38,7 @@ from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import Loaded, describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
-from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
+from stillwatch.train.rotation import SYSTEM, FoldResult, fit_fold, score_fold
 from stillwatch.train.suites.bundles import FAMILIES
 from stillwatch.train.suites.fetching import EVALUATION
 from stillwatch.train.suites.held_out import evaluate_folds
@@ -178,7 +178,7 @@ def measure_folds(
 def calibrate(
     records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
 ) -> Calibration:
-    """The calibration of the final model: on validation scores of every fold whose model is like it."""
+    """The calibration of the final model: on held-out scores of every fold whose model is like it."""
     chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
     calibration = fit_calibration(
         [records[i] for result in chosen for i in result.fold.validation],
@@ -186,6 +186,12 @@ def calibrate(
         review_fpr=config.bundle.review_fpr,
         flag_fpr=config.bundle.flag_fpr,
     )
+    if config.bundle.thresholds_on == "test":
+        calibration = set_thresholds(
+            calibration,
+            [records[i] for result in chosen for i in result.fold.test],
+            np.concatenate([result.scores[SYSTEM] for result in chosen]),
+        )
     attribute_logits = fit_attribute_logits([result.attributes for result in chosen])
     return calibration.model_copy(update={"attribute_logits": attribute_logits})
 

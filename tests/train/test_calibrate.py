@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.calibration import Action, sigmoid
-from stillwatch.train.calibrate import fit_calibration
+from stillwatch.train.calibrate import fit_calibration, set_thresholds
 
 Logits = NDArray[np.float64]
 
@@ -92,3 +92,14 @@ def test_a_model_worse_than_chance_keeps_the_order_of_its_scores() -> None:
     calibrated = [calibration.calibrate(logit) for logit in sorted(logits.tolist())]
     assert calibrated == sorted(set(calibrated))
     assert sum(one >= calibration.review_logit for one in map(calibration.calibrate, logits[:200].tolist())) <= 2
+
+
+def test_thresholds_from_tested_requests_leave_the_probability_as_it_is() -> None:
+    records, logits = draw(200, 200, 1.0)
+    fitted = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    traffic = fitted.slope * (logits + 2.0) + fitted.intercept
+    moved = set_thresholds(fitted, records, traffic)
+    assert (moved.slope, moved.intercept, moved.thresholds_on) == (fitted.slope, fitted.intercept, "test")
+    assert moved.review_logit == pytest.approx(fitted.review_logit + 2.0 * fitted.slope)
+    assert sum(traffic[:200] >= moved.review_logit) == 2
+    assert (moved.num_benign, moved.num_extraction) == (200, 200)
