@@ -68,6 +68,9 @@ class Service:
         self.metrics.tell_build(self._release, scorer.bundle.version)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
+        cache = scorer.cache
+        self.metrics.watch("cache_bytes", "Taken by what was computed lately.", lambda: cache.stats().num_bytes)
+        self.metrics.watch("cache_hit_ratio", "Windows found there.", lambda: cache.stats().windows.hit_rate)
         states = self._states
         if states is not None:
             self.metrics.watch("accounts", "Accounts with a state.", lambda: len(states))
@@ -190,7 +193,8 @@ def build_service(config: ServeConfig) -> Service:
     keys = None if config.auth.keys_file is None else load_api_keys(config.auth.keys_file)
     if config.audit.file is not None and not config.audit.file.parent.is_dir():
         raise ConfigError(f"audit.file: {config.audit.file.parent}: no such folder; make it")
-    scorer = Scorer.load(config.bundle, num_threads=config.queue.threads_per_worker)
+    queue = config.queue
+    scorer = Scorer.load(config.bundle, num_threads=queue.threads_per_worker, cache_bytes=queue.cache_bytes)
     return Service(config, scorer, hasher, keys)
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from stillwatch.data.configuration import Config
 from stillwatch.data.limits import DEFAULT_LIMITS
+from stillwatch.model.cache import DEFAULT_CACHE_BYTES
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
@@ -57,6 +58,8 @@ class QueueConfig(Config):
     """Threads that score; as many as there are cores to give."""
     threads_per_worker: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of onnxruntime inside one call."""
+    cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_BYTES
+    """Memory for what was computed lately, so that a growing conversation is encoded once; 0 for none."""
     max_requests: Count = 256
     """Requests that wait at most; more are refused at once with 429."""
     max_tokens: Count = 200_000
