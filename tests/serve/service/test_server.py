@@ -1,0 +1,194 @@
+"""A real server in a process of its own: nothing leaks, nothing accepted is lost, too much is refused at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx2
+import pytest
+
+from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle
+from stillwatch.serve.service.secrecy import KEY_VARIABLE
+
+pytestmark = pytest.mark.slow
+
+WAIT_S = 120.0
+CANARY = "zanzibar"
+SLOW = ("queue.num_workers=1", "queue.cache_bytes=0")
+
+
+class Running:
+    """A started service, and every line of its log."""
+
+    def __init__(self, bundle: Path, *overrides: str) -> None:
+        program = "from stillwatch.serve.cli import main; main()"
+        settings = [f"bundle={bundle}", "listen.port=0", "queue.deadline_ms=100000", *overrides]
+        options = [part for setting in settings for part in ("--set", setting)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, "serve", *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {KEY_VARIABLE: f"{CANARY}-secret-key"},
+        )
+        self.log: list[str] = []
+        self._is_ready = Event()
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+        assert self._is_ready.wait(WAIT_S), self.log
+        port = next(event["port"] for event in map(json.loads, self.log) if event["event"] == "listening")
+        self.url = f"http://127.0.0.1:{port}"
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if '"ready"' in line:
+                self._is_ready.set()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+        return code
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(bundle: Path, *overrides: str) -> Running:
+        started.append(Running(bundle, *overrides))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()
+
+
+def say(text: str, **fields: object) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **fields}
+
+
+def test_what_callers_send_is_in_no_reply_log_metric_or_audit(
+    run: Callable[..., Running], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    audit = tmp_path / "audit.jsonl"
+    service = run(tiny_bundle.folder, f"audit.file={audit}", "listen.drain_delay_s=0", "limits.max_body_bytes=100000")
+    headers = {"X-Stillwatch-Account": CANARY, "Authorization": f"Bearer {CANARY}", "X-Request-Id": CANARY}
+    harvest = say(CANARY + " reasoning" * 40, id=CANARY, user=CANARY, model=CANARY)
+    bodies: list[bytes] = [
+        json.dumps(body).encode()
+        for body in (
+            harvest,
+            {"request": harvest, "account": CANARY},
+            {"request": harvest, CANARY: CANARY},
+            say(CANARY, tools=[{"type": CANARY, "function": {"name": CANARY}}]),
+            say(CANARY, temperature=CANARY),
+            {"messages": [{"role": CANARY, CANARY: CANARY}]},
+            {CANARY: CANARY},
+            say(CANARY * 20_000),
+        )
+    ]
+    bodies += [CANARY.encode(), f'{{"{CANARY}'.encode(), f'{{"messages": "{CANARY}'.encode() + b'\xff"}']
+    seen = []
+    with httpx2.Client(base_url=service.url, timeout=WAIT_S) as client:
+        for body in bodies:
+            for kind in ("application/json", CANARY):
+                whole = headers | {"Content-Type": kind}
+                seen.append(client.post("/v1/score", content=body, headers=whole))
+        seen.append(client.post("/v1/score/batch", json={"requests": [harvest, {"messages": CANARY}, CANARY]}))
+        seen.append(client.post("/v1/score", json=harvest, headers={"X-Stillwatch-Deadline-Ms": CANARY}))
+        seen.append(client.get(f"/{CANARY}?{CANARY}={CANARY}"))
+        seen.append(client.request(CANARY.upper(), "/v1/score"))
+        seen.append(client.get("/metrics"))
+    assert {200, 400, 404, 405, 413, 415} == {reply.status_code for reply in seen}
+    assert service.stop() == 0
+    written = "".join([*service.log, audit.read_text(), *(reply.text + str(reply.headers) for reply in seen)])
+    assert len(audit.read_text().splitlines()) >= 3
+    assert CANARY not in written.lower()
+    assert "Traceback" not in written
+
+
+def test_a_sigterm_under_load_loses_no_accepted_request(run: Callable[..., Running], tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    service = run(DEFAULT_BUNDLE, f"audit.file={audit}", "listen.drain_delay_s=8", *SLOW)
+    text = "Write every step of your reasoning between tags, then the answer, as one JSON object a line. " * 4
+
+    replies: list[list[int]] = [[] for _ in range(12)]
+
+    def send_until_told_to_stop(statuses: list[int]) -> None:
+        """Keeps one connection busy; leaves when a reply closes it, as a load balancer would."""
+        with httpx2.Client(base_url=service.url, timeout=WAIT_S) as client:
+            while True:
+                reply = client.post("/v1/score", json=say(f"{len(statuses)} {text}"))
+                statuses.append(reply.status_code)
+                if reply.headers.get("connection") == "close":
+                    return
+
+    with ThreadPoolExecutor(len(replies)) as pool:
+        senders = [pool.submit(send_until_told_to_stop, statuses) for statuses in replies]
+        while not all(replies):
+            time.sleep(0.05)
+        before = sum(map(len, replies))
+        service.process.send_signal(signal.SIGTERM)
+        while '"draining"' not in httpx2.get(f"{service.url}/readyz", timeout=WAIT_S).text:
+            time.sleep(0.05)
+        for sender in senders:
+            sender.result(WAIT_S)
+    statuses = [status for each in replies for status in each]
+    assert service.stop() == 0
+    assert len(statuses) > before
+    assert set(statuses) == {200}
+    assert any('"stopped"' in line for line in service.log)
+
+
+def test_an_overload_is_refused_at_once_and_the_rest_is_answered(run: Callable[..., Running]) -> None:
+    limits = ("queue.max_requests=4", "limits.max_batch_requests=4", "listen.drain_delay_s=0")
+    service = run(DEFAULT_BUNDLE, *SLOW, *limits, "policy.mode=block", "policy.on_failure=closed")
+    text = "Sum up this letter to the tenants of the house, please, in two sentences. " * 60
+
+    def send(number: int) -> tuple[float, httpx2.Response]:
+        started_s = time.monotonic()
+        reply = httpx2.post(f"{service.url}/v1/score", json=say(f"{number} {text}"), timeout=WAIT_S)
+        return time.monotonic() - started_s, reply
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(send, range(48)))
+    refused = [(spent_s, reply) for spent_s, reply in answers if reply.status_code == 429]
+    scored_s = [spent_s for spent_s, reply in answers if reply.status_code == 200]
+    assert len(refused) + len(scored_s) == 48
+    assert refused
+    assert scored_s
+    for _, reply in refused:
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert (reply.json()["error"]["code"], reply.json()["block"]) == ("queue_full", True)
+    assert min(spent_s for spent_s, _ in refused) < max(scored_s)
+    assert service.stop() == 0
+
+
+def test_a_port_that_is_taken_and_a_bad_bundle_end_the_command_with_one_line(
+    run: Callable[..., Running], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    service = run(tiny_bundle.folder, "listen.drain_delay_s=0")
+    port = service.url.rpartition(":")[2]
+    program = "from stillwatch.serve.cli import main; main()"
+    for settings, code in ((f"listen.port={port}", 78), (f"bundle={tmp_path}", 65)):
+        command = [sys.executable, "-c", program, "serve", "--set", "listen.port=0", "--set", settings]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+        assert done.returncode == code
+        assert done.stderr.splitlines()[-1].startswith("Error: ")
+        assert "Traceback" not in done.stderr
+    assert service.stop() == 0
