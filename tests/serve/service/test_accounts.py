@@ -117,7 +117,7 @@ def test_accounts_are_followed_apart_and_nobody_without_a_name(client: TestClien
 def test_an_account_is_the_same_by_header_and_by_wrapper_and_the_header_goes_first(client: TestClient) -> None:
     wrapped = {"request": HONEST, "account": "Zoë"}
     assert client.post("/v1/score", json=wrapped).json()["stream"]["num_requests"] == 1
-    by_header = {"X-Stillwatch-Account": "Zoë".encode()}
+    by_header = {b"X-Stillwatch-Account": "Zoë".encode()}
     assert client.post("/v1/score", json=HONEST, headers=by_header).json()["stream"]["num_requests"] == 2
     other = client.post("/v1/score", json=wrapped, headers={"X-Stillwatch-Account": "other"})
     assert other.json()["stream"]["num_requests"] == 1

@@ -84,7 +84,7 @@ def test_a_batch_is_answered_in_order_and_a_bad_item_in_its_place(start: Start) 
 
 
 DEEP = b'{"messages": ' + b"[" * 100 + b"]" * 100 + b"}"
-BAD = {
+BAD: dict[str, tuple[bytes, int, str | None]] = {
     "no JSON": (CANARY.encode(), 400, "body"),
     "no UTF-8": (b'{"messages": "\xff"}', 400, "body"),
     "a list": (b"[1]", 400, "body"),
@@ -143,7 +143,8 @@ def test_bad_headers_are_refused(start: Start, headers: dict[str, str], status: 
 
 def test_bad_batches_are_refused(start: Start) -> None:
     client = start("limits.max_batch_requests=2")
-    for body in ({}, {"requests": []}, {"requests": CANARY}, {"requests": [HONEST] * 3}):
+    bodies: list[dict[str, object]] = [{}, {"requests": []}, {"requests": CANARY}, {"requests": [HONEST] * 3}]
+    for body in bodies:
         reply = client.post("/v1/score/batch", json=body)
         assert (reply.status_code, reply.json()["error"]["field"]) == (400, "requests")
 
@@ -159,7 +160,8 @@ def test_with_keys_only_probes_are_open(start: Start, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(line)
     client = start(f"auth.keys_file={tmp_path / 'keys'}")
     assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
-    for headers in ({}, {"Authorization": f"Bearer {key}x"}, {"Authorization": f"Basic {key}"}):
+    attempts: list[dict[str, str]] = [{}, {"Authorization": f"Bearer {key}x"}, {"Authorization": f"Basic {key}"}]
+    for headers in attempts:
         assert client.get("/metrics", headers=headers).status_code == 401
         reply = client.post("/v1/score", json=HARVEST, headers=headers)
         assert (reply.status_code, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -218,7 +220,8 @@ def test_a_verdict_beyond_allow_is_audited_by_hashes_and_thresholds(start: Start
 
 def test_an_account_in_the_body_counts_only_where_told(start: Start, tmp_path: Path) -> None:
     body = HARVEST | {"user": "someone"}
-    for told, overrides in ((False, ()), (True, ("accounts.from_body=true",))):
+    cases: list[tuple[bool, list[str]]] = [(False, []), (True, ["accounts.from_body=true"])]
+    for told, overrides in cases:
         path = tmp_path / f"{told}.jsonl"
         reply = start(f"audit.file={path}", *overrides).post("/v1/score", json=body)
         record = find_record(path, reply.json()["id"])
