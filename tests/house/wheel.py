@@ -12,12 +12,14 @@ from zipfile import ZipFile
 
 FOLDERS = ("data", "model", "train", "serve")
 DATA_FILES = (
-    "families/*.yaml",
-    "material/**/*.yaml",
-    "authored/*.jsonl",
-    "pages/*.j2",
-    "streams/**/*.yaml",
-    "streams/*.json",
+    "data/families/*.yaml",
+    "data/material/**/*.yaml",
+    "data/authored/*.jsonl",
+    "data/pages/*.j2",
+    "data/streams/**/*.yaml",
+    "data/streams/*.json",
+    "model/letters/*",
+    "train/suites/pages/*.j2",
 )
 DEFAULT_BUNDLE = Path("model/default")
 MAX_MB = 40
@@ -26,7 +28,7 @@ MAX_MB = 40
 def list_shipped() -> set[str]:
     """Files of the checkout that a wheel must hold, by their path in it."""
     found = {path for folder in FOLDERS for pattern in ("*.py", "py.typed") for path in Path(folder).rglob(pattern)}
-    found |= {path for pattern in DATA_FILES for path in Path("data").glob(pattern)}
+    found |= {path for pattern in DATA_FILES for path in Path().glob(pattern)}
     manifest = DEFAULT_BUNDLE / "manifest.json"
     if not manifest.is_file():
         raise SystemExit(f"{DEFAULT_BUNDLE}: no default bundle in the checkout; train one and copy it there")
