@@ -16,6 +16,10 @@ from stillwatch.train.suites.systems import REGISTRY, Carried, Options, Scored
 FAMILIES = "families"
 """The entry of a manifest's `trained` that names the families learnt, separated by line ends."""
 
+_ORIGINS = {
+    "validation": "its validation families",
+    "test": "its test rows, where their false-alarm rates hold by construction",
+}
 _REQUESTS_AT_ONCE = 32
 
 
@@ -38,7 +42,7 @@ class BundleSystem:
         )
         self.notes = (
             f"its thresholds rest on {calibration.num_benign:,} benign and {calibration.num_extraction:,} extraction "
-            "requests of its validation families",
+            f"requests of {_ORIGINS[calibration.thresholds_on]}",
         )
 
     def score(self, requests: Sequence[Request], on_progress: Callable[[int], None] | None = None) -> Scored:

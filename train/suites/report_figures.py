@@ -25,6 +25,7 @@ from stillwatch.train.suites.report_wording import (
 from stillwatch.train.summary import FPRS
 
 _NUM_BINS = 48
+_THRESHOLD_WIDTH = 96  # of the words over a threshold's line
 _LEFT, _RIGHT, _TOP = 64.0, 740.0, 26.0
 _PROBABILITIES = (1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 _NARROWEST = 1e-6  # probabilities nearer to 0 or 1 are drawn here
@@ -112,7 +113,8 @@ def draw_scores(evaluation: Evaluation) -> Picture:
     for point, anchor in zip(first.metrics.points, anchors, strict=False):
         place = x.place(float(_spread(np.array([point.threshold]))[0]) if first.has_probabilities else point.threshold)
         drawing.draw_line(((place, 22), (place, 376)), "limit")
-        drawing.write(place, 15, f"{name_fpr(point.fpr)} at {point.threshold:.4g}", anchor)
+        beside = min(place, _RIGHT - _THRESHOLD_WIDTH) if anchor == "start" else place
+        drawing.write(beside, 15, f"{name_fpr(point.fpr)} at {point.threshold:.4g}", anchor)
     for place, words in _iter_ticks(x, is_probability=first.has_probabilities):
         drawing.draw_line(((place, 376), (place, 381)), "axis")
         drawing.write(place, 396, words, "middle")
