@@ -30,6 +30,22 @@ UNREADABLE = (  # onnxruntime's errors have no parent of their own
 """What onnxruntime raises for a file that it cannot open."""
 
 
+def open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on the processor, with `num_threads` threads inside one call.
+
+    Raises:
+        BundleError: onnxruntime cannot read the file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    except UNREADABLE as error:
+        raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
+
+
 OUTPUTS = ("extraction", "techniques", "attributes", "embedding")
 """The outputs of an exported graph, by name; fields of `WindowOutputs`."""
 
@@ -96,16 +112,7 @@ class OnnxRuntime:
         Raises:
             BundleError: onnxruntime cannot read the file, or it lacks one of `OUTPUTS`.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except UNREADABLE as error:
-            raise BundleError(f"{path.name}: onnxruntime cannot open it; build the bundle again") from error
+        self._session = open_session(path, num_threads)
         if missing := set(OUTPUTS) - {output.name for output in self._session.get_outputs()}:
             raise BundleError(f"{path.name}: no output {min(missing)}; build the bundle again with this release")
         self.precision: Precision = "int8" if "int8" in path.name else "fp32"

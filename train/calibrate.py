@@ -34,12 +34,12 @@ def fit_calibration(
     slope = max(float(regression.coef_[0, 0]), 1e-3)  # a model worse than chance must not turn the order round
     intercept = float(regression.intercept_[0])
     calibrated = slope * logits + intercept
-    review, flag = (threshold_at_fpr(labels, calibrated, fpr) for fpr in (review_fpr, flag_fpr))
+    review, flag = _find_thresholds(labels, calibrated, review_fpr, flag_fpr)
     return Calibration(
         slope=slope,
         intercept=intercept,
         review_logit=review,
-        flag_logit=max(flag, review),
+        flag_logit=flag,
         review_fpr=review_fpr,
         flag_fpr=flag_fpr,
         num_benign=int((labels == 0).sum()),
@@ -59,15 +59,20 @@ def set_thresholds(
     """
     kept = np.array([record.is_decided for record in records])
     labels = np.array([int(record.is_extraction) for record in records])[kept]
-    review, flag = (
-        threshold_at_fpr(labels, calibrated[kept], fpr) for fpr in (calibration.review_fpr, calibration.flag_fpr)
-    )
+    review, flag = _find_thresholds(labels, calibrated[kept], calibration.review_fpr, calibration.flag_fpr)
     return calibration.model_copy(
         update={
             "review_logit": review,
-            "flag_logit": max(flag, review),
+            "flag_logit": flag,
             "thresholds_on": "test",
             "num_benign": int((labels == 0).sum()),
             "num_extraction": int(labels.sum()),
         }
     )
+
+
+def _find_thresholds(
+    labels: NDArray[np.int64], calibrated: NDArray[np.float64], review_fpr: float, flag_fpr: float
+) -> tuple[float, float]:
+    review, flag = (threshold_at_fpr(labels, calibrated, fpr) for fpr in (review_fpr, flag_fpr))
+    return review, max(flag, review)

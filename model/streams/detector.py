@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stillwatch.data.errors import BundleError, InputError
@@ -21,7 +20,7 @@ from stillwatch.data.records import Request
 from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.logits import RequestLogits
 from stillwatch.model.pooling import FloatArray
-from stillwatch.model.runtimes import UNREADABLE
+from stillwatch.model.runtimes import open_session
 from stillwatch.model.streams.accounts import AccountCounter, Others, count_others
 from stillwatch.model.streams.allow_list import AllowList
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
@@ -95,16 +94,7 @@ class StreamDetector:
             )
         self.model = model
         self.projection = model.build_projection()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(network), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except UNREADABLE as error:
-            raise BundleError(f"{network.name}: onnxruntime cannot open it; build the bundle again") from error
+        self._session = open_session(network, num_threads)
         shapes = {put.name: put.shape[1:] for put in self._session.get_inputs()}
         if shapes != {"vectors": [WINDOW, WIDTH], "lengths": []} or self._session.get_outputs()[0].name != "logits":
             raise BundleError(f"{network.name}: other inputs or outputs than this release's; train the stream again")

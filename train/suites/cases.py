@@ -133,18 +133,7 @@ def _measure_groups(groups: Mapping[str, Sequence[int]], asked: Asked) -> Iterat
         chosen = [asked.records[index] for index in indices]
         labels = np.array([int(record.is_extraction) for record in chosen])
         rates = [
-            CaseRate(
-                system=system.name,
-                is_extraction=rate.is_extraction,
-                fpr=rate.fpr,
-                threshold=rate.threshold,
-                num_records=rate.num_records,
-                num_families=rate.num_families,
-                rate=rate.rate,
-                clean=None,
-                kept=None,
-                score_drop=None,
-            )
+            CaseRate.of_unchanged(system.name, rate)
             for system, scores, thresholds in zip(asked.systems, asked.scores, asked.thresholds, strict=True)
             for rate in by_slice(
                 labels,

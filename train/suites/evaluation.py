@@ -185,6 +185,22 @@ class CaseRate:
     kept: Interval | None
     score_drop: Interval | None
 
+    @classmethod
+    def of_unchanged(cls, system: str, rate: SliceRate) -> CaseRate:
+        """The rate of records as they are."""
+        return cls(
+            system=system,
+            is_extraction=rate.is_extraction,
+            fpr=rate.fpr,
+            threshold=rate.threshold,
+            num_records=rate.num_records,
+            num_families=rate.num_families,
+            rate=rate.rate,
+            clean=None,
+            kept=None,
+            score_drop=None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CaseGroup:

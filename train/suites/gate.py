@@ -80,34 +80,28 @@ def _require_same_suite(champion: Evaluation, challenger: Evaluation) -> None:
 
 
 def _check_beats(comparison: Comparison, figure: Figure) -> Check:
-    main = comparison.figure(figure)
-    holds = main.change.low > 0
-    return Check(
-        name=TITLES[figure],
-        unit=_unit(figure),
-        champion=main.a,
-        challenger=main.b,
-        change=main.change,
-        limit="better, beyond the interval",
-        outcome=_outcome(holds),
-        reason=f"{tell_change(figure, main.change)}: the interval "
-        + ("lies above 0" if holds else "does not lie above 0"),
-    )
+    holds = comparison.figure(figure).change.low > 0
+    words = "lies above 0" if holds else "does not lie above 0"
+    return _check_change(comparison, figure, "better, beyond the interval", holds, words)
 
 
 def _check_holds_up(comparison: Comparison, figure: Figure) -> Check:
+    holds = comparison.figure(figure).change.high >= 0
+    words = "does not lie below 0" if holds else "lies below 0"
+    return _check_change(comparison, figure, "not worse, beyond the interval", holds, words)
+
+
+def _check_change(comparison: Comparison, figure: Figure, limit: str, holds: bool, words: str) -> Check:
     found = comparison.figure(figure)
-    holds = found.change.high >= 0
     return Check(
         name=TITLES[figure],
         unit=_unit(figure),
         champion=found.a,
         challenger=found.b,
         change=found.change,
-        limit="not worse, beyond the interval",
+        limit=limit,
         outcome=_outcome(holds),
-        reason=f"{tell_change(figure, found.change)}: the interval "
-        + ("does not lie below 0" if holds else "lies below 0"),
+        reason=f"{tell_change(figure, found.change)}: the interval {words}",
     )
 
 

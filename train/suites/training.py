@@ -96,18 +96,4 @@ def _rate_fold(evaluation: Evaluation, rows: Sequence[ScoredRecord], place: int,
         seed=evaluation.seed,
         num_replicates=evaluation.num_replicates,
     )
-    return [
-        CaseRate(
-            system=evaluation.systems[place].name,
-            is_extraction=rate.is_extraction,
-            fpr=rate.fpr,
-            threshold=rate.threshold,
-            num_records=rate.num_records,
-            num_families=rate.num_families,
-            rate=rate.rate,
-            clean=None,
-            kept=None,
-            score_drop=None,
-        )
-        for rate in found
-    ]
+    return [CaseRate.of_unchanged(evaluation.systems[place].name, rate) for rate in found]
