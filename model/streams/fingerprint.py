@@ -4,6 +4,8 @@ They tell that two requests were probably filled into one form, not who sent the
 need no key and are stable over machines and releases of one `FINGERPRINT_VERSION`, so accounts that never met can be
 compared; whoever holds a form can compute its fingerprint, so treat logs of them as logs of opaque identifiers.
 
+What was read lately is remembered by its hash: an app's system text and template come with every request.
+
 Words: the least hashes of a skeleton's shingles (MinHash; Broder, 1997), of its head, its tail and its whole, so
 that a form is met again whether the slot stands behind, before or within it. Form: labels, headings, tags and keys.
 """
@@ -14,6 +16,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
+from threading import Lock
+
+from cachetools import LRUCache, cached
 
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request
@@ -32,6 +38,7 @@ _TAG = re.compile(r"</?([A-Za-z][\w:-]{0,30})[^<>\n]{0,80}>")
 _LABEL = re.compile(r"(?m)^[ \t>*\-#]*([^\W\d_][^\n:=|,.]{0,30}?)[ \t]*[:=](?=\s|$)")
 _HEADING = re.compile(r"(?m)^(?:#{1,6}|={2,}|\*\*)[ \t]*([^\W\d_][^\n#=*]{0,40}?)[ \t*=#:]*$")
 _NUMBERED = re.compile(r"\d+")
+_REMEMBERED = 32_768  # texts of each kind; some 10 MB when full
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +85,16 @@ def fingerprint_request(request: Request) -> Fingerprints:
     )
 
 
+def _hash_text(*texts: str) -> bytes:
+    return blake2b("\x00".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def _mark(kind: str, hashes: list[int]) -> tuple[int, ...]:
     """Equal skeletons of different kinds get different numbers."""
     return tuple(hash_words([kind, str(hashed)]) for hashed in dict.fromkeys(hashes))
 
 
+@cached(LRUCache(_REMEMBERED), key=_hash_text, lock=Lock())
 def _take_system(text: str) -> list[int]:
     if not text:
         return []
@@ -94,6 +106,7 @@ def _take_system(text: str) -> list[int]:
     return [min(hashes), max(hashes)]
 
 
+@cached(LRUCache(_REMEMBERED), key=_hash_text, lock=Lock())
 def _take_instruction(text: str) -> list[int]:
     segments = split_segments(text)
     zones = (segments[:_ZONE], segments[-_ZONE:], segments)
@@ -104,6 +117,7 @@ def _take_instruction(text: str) -> list[int]:
     return chosen or ([hash_words(words)] if len(words) >= _SHINGLE_WORDS else [])
 
 
+@cached(LRUCache(_REMEMBERED), key=_hash_text, lock=Lock())
 def _take_form(text: str, response_format: str) -> list[int]:
     text = clip_ends(text)
     names = list(_iter_keys(response_format)) + list(_iter_keys(text))
