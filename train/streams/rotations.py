@@ -80,7 +80,8 @@ class Workshop:
                 )
 
         texts = sorted(pool.fingerprint for pool in self.pools.values())
-        key = f"{self.config.model_dump_json()}/{self.request.scorer.bundle.version}/{first}/{paraphrased}/{texts}"
+        config = self.config.model_dump_json(include={"seed", "pool", "request", "world"})
+        key = f"{config}/{self.request.scorer.bundle.version}/{first}/{paraphrased}/{texts}"
         return keep_corpus(self.folder / f"{name}.npz", key, members, run)
 
 
