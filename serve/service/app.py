@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi import Request as Call
@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stillwatch.data.errors import InputError
 from stillwatch.data.records import Request
+from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_reply
 from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.reading import (
     ACCOUNT_HEADER,
@@ -63,9 +64,6 @@ SECURITY_HEADERS = {
 }
 SCORE, SCORE_BATCH = "/v1/score", "/v1/score/batch"
 ROUTES = frozenset({SCORE, SCORE_BATCH, "/healthz", "/readyz", "/metrics", "/openapi.json"})
-_READ_ELSEWHERE_BYTES = 64 * 1024  # larger bodies are parsed in a thread, so that the others need not wait
-
-T = TypeVar("T")
 
 _bearer = HTTPBearer(auto_error=False, description="A key of auth.keys_file, where the service has one.")
 
@@ -171,17 +169,15 @@ class _Read:
 def _add_scoring(app: FastAPI, service: Service) -> None:
     limits = service.config.limits
     from_body = service.config.accounts.from_body
-    in_flight = asyncio.Semaphore(limits.max_in_flight)
+    calls = CallLimit(limits.max_in_flight)
 
     @asynccontextmanager
     async def admit(call: Call) -> AsyncIterator[_Read]:
-        if in_flight.locked():
-            raise RefusedError(Code.TOO_MANY)
-        async with in_flight:
+        async with calls.enter():
             deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue.deadline_ms)
             sender = read_sender(call.headers)
             body = await read_body(call, limits)
-            value = await _run(len(body), lambda: decode_object(body, limits.max_json_depth))
+            value = await run_by_size(len(body), lambda: decode_object(body, limits.max_json_depth))
             yield _Read(value, len(body), sender, deadline_s)
 
     def parse(value: object, sender: Sender) -> Request | RefusedError:
@@ -202,11 +198,11 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
     )
     async def score(call: Call) -> Response:
         async with admit(call) as read:
-            request = await _run(read.num_bytes, lambda: parse(read.value, read.sender))
+            request = await run_by_size(read.num_bytes, lambda: parse(read.value, read.sender))
             if isinstance(request, RefusedError):
                 raise request
             (future,) = service.submit([request], read.deadline_s)
-            return _answer(await _wait(future, read.deadline_s))
+            return _answer(await wait_for_reply(future, read.deadline_s))
 
     @app.post(
         SCORE_BATCH,
@@ -220,14 +216,14 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
     async def score_batch(call: Call) -> Response:
         async with admit(call) as read:
             items = read_batch(read.value, limits)
-            parsed = await _run(read.num_bytes, lambda: [parse(item, read.sender) for item in items])
+            parsed = await run_by_size(read.num_bytes, lambda: [parse(item, read.sender) for item in items])
             futures = iter(service.submit([each for each in parsed if isinstance(each, Request)], read.deadline_s))
 
             async def settle(each: Future[ScoreReply] | RefusedError) -> ScoreReply | RefusalReply:
                 try:
                     if isinstance(each, RefusedError):
                         raise each
-                    return await _wait(each, read.deadline_s)
+                    return await wait_for_reply(each, read.deadline_s)
                 except RefusedError as refused:
                     return service.refuse(refused)
 
@@ -250,18 +246,6 @@ def _tell_failure(warming: asyncio.Task[None]) -> None:
     error = None if warming.cancelled() else warming.exception()
     if error is not None:  # /readyz goes on saying no
         tell("warm_up_failed", level=logging.ERROR, **describe_error(error))
-
-
-async def _run(num_bytes: int, work: Callable[[], T]) -> T:
-    return work() if num_bytes < _READ_ELSEWHERE_BYTES else await run_in_threadpool(work)
-
-
-async def _wait(future: Future[ScoreReply], deadline_s: float) -> ScoreReply:
-    try:
-        async with asyncio.timeout(max(0.0, deadline_s - time.monotonic())):
-            return await asyncio.wrap_future(future)
-    except TimeoutError:
-        raise RefusedError(Code.DEADLINE) from None
 
 
 def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

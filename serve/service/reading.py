@@ -137,19 +137,35 @@ def read_request(value: object, sender: Sender, limits: RequestLimitsConfig, *, 
     if not isinstance(value, dict):
         raise InputError("request", kind_of(value), "send an object")
     wrapped = value.get("request")
-    if isinstance(wrapped, dict) and "messages" not in value:
-        if value.keys() - {"request", "account", "time_s"}:
-            raise InputError("request", "a wrapper with other keys", "send request, account and time_s alone")
-        body: Mapping[str, object] = wrapped
-        account = None if value.get("account") is None else _read_account(value["account"], "account")
-        time_s = None if value.get("time_s") is None else _read_time(value["time_s"], "time_s")
-    else:
-        body, account, time_s = value, None, None
+    if not isinstance(wrapped, dict) or "messages" in value:
+        return read_bare_request(value, sender, limits, account_from_body=account_from_body)
+    if value.keys() - {"request", "account", "time_s"}:
+        raise InputError("request", "a wrapper with other keys", "send request, account and time_s alone")
+    account = None if value.get("account") is None else _read_account(value["account"], "account")
+    time_s = None if value.get("time_s") is None else _read_time(value["time_s"], "time_s")
+    whole = Sender(sender.account or account, time_s if sender.time_s is None else sender.time_s)
+    return read_bare_request(wrapped, whole, limits, account_from_body=account_from_body)
+
+
+def read_bare_request(
+    body: Mapping[str, object], sender: Sender, limits: RequestLimitsConfig, *, account_from_body: bool
+) -> Request:
+    """A request as it is, without a wrapper, with its account and time.
+
+    Args:
+        body: an OpenAI or Anthropic body.
+        sender: who sent it and when; now, where it tells no time.
+        limits: how long a request may be.
+        account_from_body: whether a body's own account counts.
+
+    Raises:
+        InputError: it is no request; which field, what is wrong, what to do.
+    """
     request = parse_request(body, limits=replace(DEFAULT_LIMITS, max_characters=limits.max_characters))
     return replace(
         request,
-        account=sender.account or account or (request.account if account_from_body else None),
-        time_s=next((each for each in (sender.time_s, time_s) if each is not None), time.time()),
+        account=sender.account or (request.account if account_from_body else None),
+        time_s=time.time() if sender.time_s is None else sender.time_s,
     )
 
 
