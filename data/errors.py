@@ -9,6 +9,7 @@ StillwatchError
 ├── EncoderError    a base encoder that is missing or not the one pinned
 ├── BundleError     a bundle that is incomplete, changed or too new
 ├── ExportError     an export that does not agree with the model it came from
+├── StoreError      a store of account states that is away or too busy
 └── TrackingError   a tracking server or registry that refused
 
 No message ever carries user text: the *kind* of a value is told ("a list", "a number"), never the value.
@@ -89,6 +90,22 @@ class ExportError(StillwatchError):
     """An exported model whose scores do not agree with the model it came from."""
 
     exit_code = 70  # EX_SOFTWARE
+
+
+class StoreError(StillwatchError):
+    """A store of account states that cannot be reached, or in which others were always faster.
+
+    Args:
+        reason: a stable code, such as `state_store_away`.
+        remedy: what to do.
+    """
+
+    exit_code = 75  # EX_TEMPFAIL
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        """Keep the code, so that callers can go on without the store and say why."""
+        self.reason = reason
+        super().__init__(f"{reason}; {remedy}")
 
 
 class TrackingError(StillwatchError):

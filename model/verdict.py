@@ -131,6 +131,8 @@ class Verdict:
         model_version: name and digest of the bundle.
         stream: what the account's stream shows, where an account was told and its stream was followed. Its action
             is the account's; `action` above stays that of the request alone.
+        degraded: a code of `Degraded` where the stream should have been followed but the store of its state could
+            not be used, else None.
     """
 
     id: str | None
@@ -143,6 +145,7 @@ class Verdict:
     coverage: Coverage
     model_version: str
     stream: StreamVerdict | None = None
+    degraded: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types, in the order of the attributes."""

@@ -24,18 +24,28 @@ DAY_S = 86_400.0
 class AccountCounter(Protocol):
     """Counts distinct accounts for each fingerprint. Implementations are thread-safe and bounded in memory."""
 
-    def add(self, fingerprints: Sequence[int], account: str, time_s: float) -> None:
+    def add(self, fingerprints: Sequence[int], account: str, time_s: float) -> list[float]:
         """Note that an account sent fingerprints.
 
         Args:
             fingerprints: as `Fingerprints.shared` gives them.
             account: the account; kept only as part of a sketch.
             time_s: Unix time in seconds; older than the window is passed over.
+
+        Returns:
+            what `count` gives right after.
+
+        Raises:
+            StoreError: the counts lie elsewhere, and that is away.
         """
         ...
 
     def count(self, fingerprints: Sequence[int], time_s: float) -> list[float]:
-        """Distinct accounts that sent each fingerprint within the window that ends with `time_s`'s bucket."""
+        """Distinct accounts that sent each fingerprint within the window that ends with `time_s`'s bucket.
+
+        Raises:
+            StoreError: as for `add`.
+        """
         ...
 
 
@@ -62,7 +72,7 @@ class MemoryAccountCounter:
         """How many fingerprints are kept."""
         return len(self._buckets)
 
-    def add(self, fingerprints: Sequence[int], account: str, time_s: float) -> None:
+    def add(self, fingerprints: Sequence[int], account: str, time_s: float) -> list[float]:
         """See `AccountCounter.add`."""
         now = int(time_s // self._bucket_s)
         with self._lock:
@@ -79,6 +89,7 @@ class MemoryAccountCounter:
                 buckets[now].update(account)
             while len(self._buckets) > self._room:
                 self._buckets.popitem(last=False)
+            return [self._estimate(self._buckets.get(fingerprint, {}), now) for fingerprint in fingerprints]
 
     def count(self, fingerprints: Sequence[int], time_s: float) -> list[float]:
         """See `AccountCounter.count`."""
@@ -116,8 +127,7 @@ def count_others(counter: AccountCounter, fingerprints: Fingerprints, account: s
         time_s: when, Unix time in seconds.
     """
     shared = fingerprints.shared
-    counter.add(shared, account, time_s)
-    counts = dict(zip(shared, counter.count(shared, time_s), strict=True))
+    counts = dict(zip(shared, counter.add(shared, account, time_s), strict=True))
 
     def find_most(kind: tuple[int, ...]) -> float:
         return max((max(counts[fingerprint] - 1.0, 0.0) for fingerprint in kind), default=0.0)

@@ -1,7 +1,8 @@
 """Where account states are kept between requests: the protocol, and a bounded one in memory.
 
 A change is one read and one write that nobody comes between. Stores see bytes alone, so that any key-value store
-will do; a state that is lost costs evidence, never an error.
+will do; a state that is lost or cannot be read costs evidence, never an error. A store that is away says so by
+`StoreError`: the scorer then goes on without streams.
 """
 
 from __future__ import annotations
@@ -9,15 +10,62 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from stillwatch.data.errors import InputError
+from stillwatch.model.streams.state import MAX_STATE_BYTES
 
 T = TypeVar("T")
 
 Change = Callable[[bytes | None], tuple[bytes, T]]
-"""From the kept state, None for an unknown account, to the new one and a result. May be called again: keep it pure."""
+"""From the kept state, None for an unknown account, to the new one and a result. May be called again: keep it pure.
+`InputError` says that the kept state cannot be read: it is dropped, and the change called with None."""
 
 _STRIPES = 64
+
+
+class Degraded(StrEnum):
+    """Why a stream was not followed although it should have been. Codes are stable."""
+
+    AWAY = "state_store_away"
+    BUSY = "state_store_busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Generic[T]):
+    """What a change made.
+
+    Attributes:
+        state: to keep, at most `MAX_STATE_BYTES` long.
+        result: for who asked.
+        was_unreadable: whether the kept state was dropped.
+    """
+
+    state: bytes
+    result: T
+    was_unreadable: bool
+
+
+def apply_change(change: Change[T], kept: bytes | None) -> Applied[T]:
+    """Call a change as `Change` says, for stores.
+
+    Raises:
+        ValueError: the new state is longer than `MAX_STATE_BYTES`.
+    """
+    was_unreadable = False
+    try:
+        state, result = change(kept)
+    except InputError:
+        if kept is None:
+            raise
+        was_unreadable = True
+        state, result = change(None)
+    if len(state) > MAX_STATE_BYTES:
+        raise ValueError(f"state: {len(state)} bytes; an account may take {MAX_STATE_BYTES}")
+    return Applied(state, result, was_unreadable)
 
 
 class StateStore(Protocol):
@@ -29,6 +77,10 @@ class StateStore(Protocol):
         Args:
             account: the account.
             change: called with the kept state.
+
+        Raises:
+            StoreError: the store is away or too busy. What was kept may or may not have changed.
+            ValueError: the new state is longer than `MAX_STATE_BYTES`; what was kept stays.
         """
         ...
 
@@ -59,12 +111,18 @@ class MemoryStateStore:
         """
         self._room, self._expire_after_s, self._clock = max_accounts, expire_after_s, clock
         self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # the longest untouched first
+        self._num_dropped = 0
         self._lock = Lock()
         self._stripes = tuple(Lock() for _ in range(_STRIPES))
 
     def __len__(self) -> int:
         """How many states are kept."""
         return len(self._kept)
+
+    @property
+    def num_dropped(self) -> int:
+        """States dropped since the start because they could not be read."""
+        return self._num_dropped
 
     def change(self, account: str, change: Change[T]) -> T:
         """See `StateStore.change`."""
@@ -73,13 +131,14 @@ class MemoryStateStore:
             with self._lock:
                 self._expire(now)
                 kept = self._kept.get(account)
-            state, result = change(kept[1] if kept is not None else None)
+            applied = apply_change(change, kept[1] if kept is not None else None)
             with self._lock:
-                self._kept[account] = (now, state)
+                self._num_dropped += applied.was_unreadable
+                self._kept[account] = (now, applied.state)
                 self._kept.move_to_end(account)
                 while len(self._kept) > self._room:
                     self._kept.popitem(last=False)
-        return result
+        return applied.result
 
     def forget(self, account: str) -> None:
         """See `StateStore.forget`."""
