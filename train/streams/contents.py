@@ -56,7 +56,7 @@ class Contents:
         self._rows: dict[bytes, int] = {}
         self._waiting: list[tuple[bytes, Request]] = []
         self._known: dict[bytes, RequestLogits] = self._load()
-        self._outputs: list[RequestLogits | None] = []
+        self._outputs: dict[int, RequestLogits] = {}
         self._num_requests = self._num_exact = 0
 
     def place(self, record: LabelledRequest) -> int:
@@ -68,11 +68,11 @@ class Contents:
         self._num_requests += 1
         row = self._rows.get(digest)
         if row is None and len(rows) < self.per_class:
-            row = len(self._outputs)
-            self._rows[digest] = row
+            row = self._rows[digest] = len(self._rows)
             rows.append(row)
-            self._outputs.append(self._known.get(digest))
-            if self._outputs[row] is None:
+            if digest in self._known:
+                self._outputs[row] = self._known[digest]
+            else:
                 self._waiting.append((digest, request))
         if row is None:
             return rows[int.from_bytes(digest[:4], "big") % len(rows)]
@@ -103,18 +103,16 @@ class Contents:
         self._waiting = []
 
     def get(self, row: int) -> RequestLogits:
-        """The outputs of a row that was encoded."""
-        output = self._outputs[row]
-        assert output is not None, "encode() comes before get()"  # noqa: S101
-        return output
+        """The outputs of a row; `encode` comes first."""
+        return self._outputs[row]
 
     def table(self) -> NDArray[np.float32]:
         """Embeddings of all rows, shape (contents, width)."""
-        return np.stack([self.get(row).embedding for row in range(len(self._outputs))])
+        return np.stack([self.get(row).embedding for row in range(len(self._rows))])
 
     def count(self) -> Counted:
         """What was seen and what was encoded."""
-        return Counted(self._num_requests, self._num_exact, len(self._outputs), len(self._classes))
+        return Counted(self._num_requests, self._num_exact, len(self._rows), len(self._classes))
 
     def _encode(self, part: Sequence[tuple[bytes, Request]]) -> list[RequestLogits]:
         return self.scorer.encode([request for _, request in part])

@@ -106,8 +106,8 @@ def run_stream_suite(
 
 def visit_rotations(
     suite: SuiteConfig, config: StreamsConfig, folder: Path, console: Console, bundle: Path | None, visit: Visit
-) -> dict[str, object]:
-    """Fit each rotation of a suite, show it to `visit`, and tell under which conditions.
+) -> list[dict[str, object]]:
+    """Fit each rotation of a suite, show it to `visit`, and tell the conditions of each.
 
     Args:
         suite: names the rotations.
@@ -144,7 +144,7 @@ def visit_rotations(
                 "contents": asdict(workshop.contents.count()),
             }
         )
-    return {"seed": config.seed, "rotations": conditions, "operators": "drawn at random; every named one is new"}
+    return conditions
 
 
 def _run_accounts(
@@ -176,10 +176,9 @@ def _run_accounts(
             tally_rotation(tallies[name], score, worlds, suite, is_ours=False, most=most)
         costs.update(time_network(rotation, worlds.fresh))
 
-    conditions = visit_rotations(suite, config, folder, console, bundle, visit)
-    conditions |= {
-        "horizon": suite.horizon,
-        "rates": list(suite.rates),
+    rotations = visit_rotations(suite, config, folder, console, bundle, visit)
+    conditions: dict[str, object] = {
+        **_describe(suite, config, rotations),
         "honest": suite.honest.model_dump(),
         "baselines": suite.baselines.model_dump(),
     }
@@ -193,7 +192,7 @@ def _run_accounts(
         promises=recalibrate(maxima, suite, seed=config.seed),
         ablations={name: tally.measure_cases(suite, config.seed) for name, tally in ablated.items()},
         costs=costs,
-        notes=_notes(conditions),
+        notes=_notes(rotations),
     )
 
 
@@ -228,11 +227,10 @@ def _run_campaigns(
             ]
             leaks[shape.name] += measure_leaks(world, *flags)
 
-    conditions = visit_rotations(suite, config, folder, console, bundle, visit)
-    conditions |= {
-        "horizon": suite.horizon,
+    rotations = visit_rotations(suite, config, folder, console, bundle, visit)
+    conditions: dict[str, object] = {
+        **_describe(suite, config, rotations),
         "honest": suite.honest.calibration,
-        "rates": list(suite.rates),
         "requests_followed": suite.requests,
         "accounts_that_make_a_campaign": ENOUGH,
         "shapes": [shape.model_dump() for shape in suite.shapes],
@@ -243,17 +241,25 @@ def _run_campaigns(
         conditions=conditions,
         systems=(),
         shapes={name: sum_up(each) for name, each in leaks.items()},
-        notes=_notes(conditions),
+        notes=_notes(rotations),
     )
 
 
-def _notes(conditions: dict[str, object]) -> tuple[str, ...]:
+def _describe(suite: SuiteConfig, config: StreamsConfig, rotations: Sequence[dict[str, object]]) -> dict[str, object]:
+    return {
+        "seed": config.seed,
+        "rotations": list(rotations),
+        "operators": "drawn at random; every named one is new",
+        "horizon": suite.horizon,
+        "rates": list(suite.rates),
+    }
+
+
+def _notes(rotations: Sequence[dict[str, object]]) -> tuple[str, ...]:
     notes = [
         "Streams are simulated: figures say what holds under the assumptions of data/streams, not at a gateway.",
         "Requests of one class share encoder outputs beyond the first few contents; see train/streams/contents.py.",
     ]
-    rotations = conditions["rotations"]
-    assert isinstance(rotations, list)  # noqa: S101
     if not all(each["request_model_is_held_out"] for each in rotations):
         notes.append("The request model may have learnt from tested families: these figures flatter the detector.")
     return tuple(notes)
