@@ -51,22 +51,29 @@ def tpr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float) -> float:
 
 
 def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, num_bins: int = NUM_BINS) -> float:
-    """Calibration error of probabilities over equal-mass bins (Nguyen and O'Connor, EMNLP 2015)."""
+    """Calibration error of probabilities over equal-mass bins (Nguyen and O'Connor, EMNLP 2015), at even odds.
+
+    A probability states odds beforehand, and ours states even ones: records are weighed so that both labels weigh
+    the same, and the error is that of the probability, not of the mixture that happened to be measured.
+    """
     ranking = _rank_probabilities(labels, scores)
-    return ranking.calibration_error(ranking.unit, num_bins)
+    return ranking.calibration_error(ranking.at_even_odds(ranking.unit), num_bins)
 
 
 def brier(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The Brier score, the mean of `(probability - label) ** 2`."""
+    """The Brier score, the mean of `(probability - label) ** 2`, at even odds as the calibration error is."""
     ranking = _rank_probabilities(labels, scores)
-    return ranking.brier(ranking.unit)
+    return ranking.brier(ranking.at_even_odds(ranking.unit))
 
 
 def reliability_bins(labels: ArrayLike, scores: ArrayLike, num_bins: int = NUM_BINS) -> list[tuple[float, float, int]]:
-    """The bins behind the calibration error, lowest score first: mean score, share of extraction, records."""
+    """The bins behind the calibration error, lowest score first: mean score, share of extraction, records.
+
+    Score and share are at even odds; the records are counted as they are.
+    """
     ranking = _rank_probabilities(labels, scores)
-    filled = [column for column in ranking.bins(ranking.unit, num_bins).T[::-1] if column[0]]
-    return [(float(total / mass), float(hits / mass), int(mass)) for mass, total, hits in filled]
+    bins = ranking.bins(ranking.at_even_odds(ranking.unit), num_bins).T[::-1]
+    return [(float(total / mass), float(hits / mass), int(count)) for mass, total, hits, count in bins if mass]
 
 
 def roc_points(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -104,7 +104,7 @@ def precision_recall(curves: Mapping[str, Scored]) -> Figure:
 
 
 def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
-    """Observed share of extraction over predicted probability in equal-mass bins, with their histogram.
+    """Observed share of extraction over predicted probability in equal-mass bins at even odds, with their histogram.
 
     Args:
         labels: 0 for benign, 1 for extraction, shape `(num_records,)`.
@@ -139,7 +139,7 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
     figure.align_ylabels()
     caption(
         figure,
-        f"{len(bins)} bins of equal mass with 95% Wilson intervals; {_count({'': (labels, probabilities)})}.",
+        f"{len(bins)} bins of equal mass at even odds with 95% Wilson intervals; {_count({'': (labels, probabilities)})}.",
     )
     return figure
 

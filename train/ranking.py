@@ -121,17 +121,26 @@ class Ranking:
         """How many records hold the highest `num_scores` distinct scores."""
         return int(self.ends[num_scores - 1]) + 1 if num_scores else 0
 
+    def at_even_odds(self, weights: Weights) -> Weights:
+        """The weights, scaled within each label so that both weigh the same; nan when a label has no weight."""
+        extraction = float((weights * self.labels).sum())
+        benign = float(weights.sum()) - extraction
+        if not extraction or not benign:
+            return np.full(len(weights), np.nan)
+        half = (extraction + benign) / 2
+        return weights * np.where(self.labels == 1, half / extraction, half / benign)
+
     def brier(self, weights: Weights) -> float:
         """The weighted mean of `(score - label) ** 2`."""
         return float((weights * (self.scores - self.labels) ** 2).sum() / weights.sum())
 
     def bins(self, weights: Weights, num_bins: int) -> NDArray[np.float64]:
-        """Equal-mass bins from the highest score down: weight, sum of scores and sum of labels of each.
+        """Equal-mass bins from the highest score down: weight, sum of scores, sum of labels.
 
         Equal scores share a bin, that of their middle, so bins may differ in mass or be empty.
 
         Returns:
-            Shape `(3, num_bins)`.
+            Shape `(4, num_bins)`: the three, and how many records each holds.
         """
         total = np.cumsum(weights)[self.ends]
         middle = (total + np.append(0.0, total[:-1])) / 2
@@ -139,11 +148,11 @@ class Ranking:
         bin_of_row = np.repeat(bin_of_score, np.diff(self.ends, prepend=-1))
         sums = [
             np.bincount(bin_of_row, weights=values, minlength=num_bins)
-            for values in (weights, weights * self.scores, weights * self.labels)
+            for values in (weights, weights * self.scores, weights * self.labels, self.unit)
         ]
         return np.stack(sums)
 
     def calibration_error(self, weights: Weights, num_bins: int) -> float:
         """The weighted mean over the bins of the gap between mean score and share of extraction."""
-        mass, scores, labels = self.bins(weights, num_bins)
+        mass, scores, labels, _ = self.bins(weights, num_bins)
         return float(np.abs(scores - labels).sum() / mass.sum())

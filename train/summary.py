@@ -122,6 +122,8 @@ def summarise(
 ) -> MetricSet:
     """Every figure of a set of scored records, with intervals over resampled families and records.
 
+    Calibration error and Brier score are told at even odds, see `metrics.expected_calibration_error`.
+
     Args:
         labels: 0 for benign, 1 for extraction, shape `(num_records,)`; both must be there.
         scores: higher means extraction, the same shape; taken as probabilities when all are from 0 to 1.
@@ -245,8 +247,9 @@ def _figures(ranking: Ranking, weights: Weights, share: Weights, fprs: Sequence[
     `share` is what a record adds to the macro TPR: 1 / (records of its family * extraction families), or 0.
     """
     curve = ranking.curve(weights)
+    even = ranking.at_even_odds(weights)
     calibration = (
-        (ranking.calibration_error(weights, NUM_BINS), ranking.brier(weights))
+        (ranking.calibration_error(even, NUM_BINS), ranking.brier(even))
         if ranking.is_calibrated
         else (np.nan, np.nan)
     )

@@ -24,7 +24,9 @@ def scored(request: pytest.FixtureRequest) -> Scored:
 def test_areas_agree_with_scikit_learn(scored: Scored) -> None:
     assert metrics.auroc(*scored) == pytest.approx(roc_auc_score(*scored))
     assert metrics.auprc(*scored) == pytest.approx(average_precision_score(*scored))
-    assert metrics.brier(*scored) == pytest.approx(brier_score_loss(*scored))
+    labels, scores = scored
+    weights = np.where(labels == 1, 1 / (labels == 1).sum(), 1 / (labels == 0).sum())
+    assert metrics.brier(labels, scores) == pytest.approx(brier_score_loss(labels, scores, sample_weight=weights))
 
 
 @pytest.mark.parametrize("fpr", [0.0, 0.001, 0.01, 0.1, 0.5, 0.99])
@@ -64,6 +66,16 @@ def test_calibration_error_of_a_case_worked_by_hand() -> None:
     assert metrics.expected_calibration_error(labels, scores, num_bins=2) == pytest.approx((0.05 + 0.15) / 2)
     bins = metrics.reliability_bins(labels, scores, num_bins=2)
     assert np.allclose(bins, [(0.2, 0.25, 4), (0.9, 0.75, 4)])
+
+
+def test_calibration_is_told_at_even_odds_whatever_the_mixture() -> None:
+    labels, scores = [0, 0, 0, 1, 1, 1, 0, 1], [0.2] * 4 + [0.9] * 4
+    benign = [(0, score) for label, score in zip(labels, scores, strict=True) if label == 0]
+    mixed = [*zip(labels, scores, strict=True), *benign * 4]  # five benign records for each one
+    mixed_labels, mixed_scores = zip(*mixed, strict=True)
+    assert metrics.brier(mixed_labels, mixed_scores) == pytest.approx(metrics.brier(labels, scores))
+    bins = metrics.reliability_bins(mixed_labels, mixed_scores, num_bins=2)
+    assert np.allclose(bins, [(0.2, 0.25, 16), (0.9, 0.75, 8)])
 
 
 def test_calibration_error_does_not_hang_on_the_order_of_ties(scored: Scored) -> None:

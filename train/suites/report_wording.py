@@ -136,5 +136,5 @@ def tell_reliability(system: SystemResult) -> str:
     error = "" if system.metrics.ece is None else f"calibration error {system.metrics.ece}; "
     return (
         f"{name_system(system.name)}: {error}furthest off where {worst.probability:.0%} was said and {worst.share:.0%} "
-        f"of {count(worst.num_records, 'record')} was extraction."
+        f"of {count(worst.num_records, 'record')} was extraction, both labels weighed the same."
     )
