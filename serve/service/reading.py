@@ -44,13 +44,23 @@ class Sender:
 
 
 async def read_body(call: Call, limits: RequestLimitsConfig) -> bytes:
-    """The whole body.
+    """The whole body of a call that says it is JSON.
 
     Raises:
-        RefusedError: another type, too large, too slow, or cut.
+        RefusedError: another type, or as `collect_body`.
     """
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" or call.headers.get("content-encoding", "identity") != "identity":
+    if call.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise RefusedError(Code.MEDIA_TYPE)
+    return await collect_body(call, limits)
+
+
+async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
+    """The whole body, whatever it says it is.
+
+    Raises:
+        RefusedError: encoded, too large, too slow, or cut.
+    """
+    if call.headers.get("content-encoding", "identity") != "identity":
         raise RefusedError(Code.MEDIA_TYPE)
     told = call.headers.get("content-length", "")
     if told.isdecimal() and int(told[:19]) > limits.max_body_bytes:
