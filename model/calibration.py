@@ -21,7 +21,8 @@ class Calibration(BaseModel):
     """Platt scaling and the thresholds of a bundle (Platt, 1999).
 
     The probability is that of extraction at even odds (`prior`): families of either label weigh the same in the
-    fit. At a gateway where one request in a thousand is harvested, the thresholds decide, not the probability.
+    fit. At a gateway where one request in a thousand is harvested, the thresholds decide, not the probability. For
+    families unlike those of the fit it may say too much or too little; the model card tells by how much it did.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -36,10 +37,10 @@ class Calibration(BaseModel):
     review_fpr: float = Field(gt=0.0, lt=1.0)
     """Share of held-out benign requests that the review threshold was set to let through to review."""
     flag_fpr: float = Field(gt=0.0, lt=1.0)
-    thresholds_on: Literal["validation", "test"] = "validation"
-    """Which held-out requests set the thresholds; on test requests their false-alarm rates hold by construction."""
+    fitted_on: Literal["validation", "test"] = "validation"
+    """Which held-out requests set all of the above; on test requests the false-alarm rates hold by construction."""
     num_benign: int = Field(ge=1)
-    """Benign requests behind the thresholds."""
+    """Benign requests behind the fit and the thresholds."""
     num_extraction: int = Field(ge=1)
     attribute_logits: dict[str, float] = Field(default_factory=dict)
     """Raw logit from which on an attribute is named; one that was never precise enough is left out."""

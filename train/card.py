@@ -7,14 +7,23 @@ from collections.abc import Sequence
 
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.calibration import Calibration, sigmoid
+from stillwatch.train.calibrate import Reliability
 from stillwatch.train.config import TrainConfig
+from stillwatch.train.metrics import reliability_bins
 from stillwatch.train.results import Results
 from stillwatch.train.summary import FPRS
 from stillwatch.train.tables import NAMES, percent
 
+NUM_ROWS = 10
+"""Groups of requests, by rising probability, that the card tells the probability of."""
+
 
 def write_card(
-    config: TrainConfig, learnt_from: Sequence[LabelledRequest], results: Results, calibration: Calibration
+    config: TrainConfig,
+    learnt_from: Sequence[LabelledRequest],
+    results: Results,
+    calibration: Calibration,
+    reliability: Reliability | None,
 ) -> str:
     """The card as Markdown.
 
@@ -23,6 +32,7 @@ def write_card(
         learnt_from: the records that the bundled model was trained on.
         results: measured on held-out families by models trained in the same way.
         calibration: of the bundle.
+        reliability: of its probability; None where it could not be measured.
     """
     return "\n".join(
         [
@@ -64,6 +74,10 @@ def write_card(
                 if rate.fpr == FPRS[0]
             ],
             "",
+            "## Probability",
+            "",
+            *tell_probability(calibration, reliability),
+            "",
             "## Thresholds",
             "",
             _tell_thresholds(calibration),
@@ -84,12 +98,37 @@ def write_card(
     )
 
 
-def _tell_thresholds(calibration: Calibration) -> str:
+def tell_probability(calibration: Calibration, reliability: Reliability | None) -> list[str]:
+    """The card's section on the probability, as lines: what fitted it, and how far it holds on other families."""
     rows = f"{calibration.num_benign} benign and {calibration.num_extraction} extraction requests"
+    on_test = calibration.fitted_on == "test"
+    origin = f"the {rows} tested above" if on_test else f"{rows} of validation families"
+    opening = f"At even odds (benign and extraction weigh the same), by Platt scaling on {origin}."
+    if reliability is None:
+        return [f"{opening} Too few families stood there to tell how far it holds on others."]
+    whom = (
+        f"Told of each of those {reliability.num_families} families by a fit on all the others"
+        if on_test
+        else f"On the {reliability.num_families} families tested above, which did not set it"
+    )
+    return [
+        f"{opening} {whom}, its calibration error is {reliability.ece} and its Brier score {reliability.brier} (95% "
+        "intervals over families). A family unlike all of these can lie further off: no probability can promise more.",
+        "",
+        "| said, on average | was extraction | records |",
+        "|---|---|---|",
+        *[
+            f"| {said:.1%} | {share:.1%} | {num_records} |"
+            for said, share, num_records in reliability_bins(reliability.labels, reliability.probabilities, NUM_ROWS)
+        ],
+    ]
+
+
+def _tell_thresholds(calibration: Calibration) -> str:
     origin = (
-        f"the {rows} tested above, on which these rates hold by construction"
-        if calibration.thresholds_on == "test"
-        else f"{rows} of validation families"
+        "the same requests, on which these rates hold by construction"
+        if calibration.fitted_on == "test"
+        else "the same requests"
     )
     return (
         f"Set on {origin}: `review` from probability {sigmoid(calibration.review_logit):.3f} "

@@ -162,9 +162,10 @@ class BundleConfig(Config):
     """Share of held-out benign requests at or above the `review` threshold."""
     flag_fpr: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.001
     """The same for `flag`."""
-    thresholds_on: Literal["validation", "test"] = "validation"
-    """Whose benign requests set the thresholds. `test`, where only the test rows are like the traffic to come: the
-    rates at the thresholds then hold on them by construction, and the card says so."""
+    calibrate_on: Literal["validation", "test"] = "validation"
+    """Which held-out requests set probability and thresholds. `test`, where only the test rows are like the traffic to
+    come: the rates at the thresholds then hold on them by construction, the probability is measured by leaving one
+    family out at a time, and the card says both."""
     max_encoded_windows: Annotated[int, Field(ge=0)] = 10
     """Windows of a request that the encoder reads at most; a first stage, fitted for the bundle, chooses them. 0 reads
     all, however long a request is."""

@@ -27,7 +27,7 @@ from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.train.attributes import fit_attribute_logits
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
-from stillwatch.train.calibrate import fit_calibration, set_thresholds
+from stillwatch.train.calibrate import Reliability, fit_calibration, measure_reliability
 from stillwatch.train.callbacks import StepLogger
 from stillwatch.train.card import write_card
 from stillwatch.train.config import TrainConfig
@@ -38,7 +38,7 @@ from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import Loaded, describe_records, load_records, plan_folds
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records, measure
-from stillwatch.train.rotation import SYSTEM, FoldResult, fit_fold, score_fold
+from stillwatch.train.rotation import FoldResult, fit_fold, score_fold
 from stillwatch.train.suites.bundles import FAMILIES
 from stillwatch.train.suites.fetching import EVALUATION
 from stillwatch.train.suites.held_out import evaluate_folds
@@ -90,15 +90,16 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         baselines = build_baselines(config)
         fold_results = [_track_fold(loaded, fold, config, baselines, folder, tracker, resume) for fold in folds]
         results = measure_folds(records, fold_results, config)
-        for path, figure in draw_figures(records, fold_results, results).items():
+        calibration, reliability = calibrate(records, fold_results, config)
+        for path, figure in draw_figures(records, fold_results, results, reliability).items():
             tracker.log_figure(figure, path)
         tracker.log_metrics(results.first.to_metrics("test"))
+        tracker.log_metrics(reliability.to_metrics() if reliability else {})
         tracker.log_json(results.to_json(), "results.json")
         results.write(folder / "results.json")
-        evaluation = evaluate_folds(records, fold_results, config)
+        evaluation = evaluate_folds(records, fold_results, config, reliability)
         evaluation.write(folder / EVALUATION)
         tracker.log_text((folder / EVALUATION).read_text("utf-8"), EVALUATION)
-        calibration = calibrate(records, fold_results, config)
         final, learnt_from = choose_final(loaded, fold_results, config, folder, tracker, resume)
         trained = {
             "config": config.name,
@@ -119,7 +120,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
             windows=[
                 final.windower.cut(r.request).ids[0] for r in draw_evenly(learnt_from, NUM_PARITY_REQUESTS, config.seed)
             ],
-            card=write_card(config, learnt_from, results, calibration),
+            card=write_card(config, learnt_from, results, calibration, reliability),
             trained=trained,
             cascade=cascade,
         )
@@ -177,23 +178,25 @@ def measure_folds(
 
 def calibrate(
     records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
-) -> Calibration:
-    """The calibration of the final model: on held-out scores of every fold whose model is like it."""
+) -> tuple[Calibration, Reliability | None]:
+    """The calibration of the final model, and how far it holds: by every fold whose model is like it."""
     chosen = fold_results if config.bundle.train_on == "all" else fold_results[:1]
+    validation = [records[i] for result in chosen for i in result.fold.validation]
+    test = [records[i] for result in chosen for i in result.fold.test]
+    test_logits = np.concatenate([result.test_logits for result in chosen])
+    on_test = config.bundle.calibrate_on == "test"
     calibration = fit_calibration(
-        [records[i] for result in chosen for i in result.fold.validation],
-        np.concatenate([result.validation_logits for result in chosen]),
+        test if on_test else validation,
+        test_logits if on_test else np.concatenate([result.validation_logits for result in chosen]),
         review_fpr=config.bundle.review_fpr,
         flag_fpr=config.bundle.flag_fpr,
+        fitted_on=config.bundle.calibrate_on,
     )
-    if config.bundle.thresholds_on == "test":
-        calibration = set_thresholds(
-            calibration,
-            [records[i] for result in chosen for i in result.fold.test],
-            np.concatenate([result.scores[SYSTEM] for result in chosen]),
-        )
+    reliability = measure_reliability(
+        test, test_logits, calibration, seed=config.seed, num_replicates=config.evaluate.bootstrap_replicates
+    )
     attribute_logits = fit_attribute_logits([result.attributes for result in chosen])
-    return calibration.model_copy(update={"attribute_logits": attribute_logits})
+    return calibration.model_copy(update={"attribute_logits": attribute_logits}), reliability
 
 
 def choose_final(

@@ -139,7 +139,7 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
     figure.align_ylabels()
     caption(
         figure,
-        f"{len(bins)} bins of equal mass at even odds with 95% Wilson intervals; {_count({'': (labels, probabilities)})}.",
+        f"{len(bins)} bins of equal mass at even odds, 95% Wilson intervals; {_count({'': (labels, probabilities)})}.",
     )
     return figure
 

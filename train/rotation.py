@@ -41,7 +41,8 @@ class FoldResult:
         fitted: the classifier.
         validation_logits: raw logits of the validation records, shape (validation records,).
         attributes: what the fold tells about the attributes, on held-out families.
-        scores: by system, higher for extraction, shape (test records,). Our own are calibrated logits.
+        test_logits: the same of the test records, shape (test records,).
+        scores: by system, higher for extraction, shape (test records,). Our own are logits, calibrated on validation.
         techniques: the most probable technique of each test record.
     """
 
@@ -49,6 +50,7 @@ class FoldResult:
     fitted: Fitted
     validation_logits: Scores
     attributes: AttributeLogits
+    test_logits: Scores
     scores: dict[str, Scores]
     techniques: tuple[str, ...]
 
@@ -96,10 +98,11 @@ def score_fold(
         validation, validation_logits, review_fpr=config.bundle.review_fpr, flag_fpr=config.bundle.flag_fpr
     )
     logits = score_records(fitted, runtime, test, f"scoring {fold.name}")
-    scores = {SYSTEM: calibration.slope * extraction_logits(logits) + calibration.intercept}
+    test_logits = extraction_logits(logits)
+    scores = {SYSTEM: calibration.slope * test_logits + calibration.intercept}
     scores |= {name: baseline.fit_score(train, test) for name, baseline in baselines.items()}
     techniques = tuple(TECHNIQUES[int(each.techniques.argmax())].value for each in logits)
-    return FoldResult(fold, fitted, validation_logits, attributes, scores, techniques)
+    return FoldResult(fold, fitted, validation_logits, attributes, test_logits, scores, techniques)
 
 
 def score_records(

@@ -249,9 +249,7 @@ def _figures(ranking: Ranking, weights: Weights, share: Weights, fprs: Sequence[
     curve = ranking.curve(weights)
     even = ranking.at_even_odds(weights)
     calibration = (
-        (ranking.calibration_error(even, NUM_BINS), ranking.brier(even))
-        if ranking.is_calibrated
-        else (np.nan, np.nan)
+        (ranking.calibration_error(even, NUM_BINS), ranking.brier(even)) if ranking.is_calibrated else (np.nan, np.nan)
     )
     num_scores = [curve.num_above(fpr) for fpr in fprs]
     tpr = np.append(0.0, curve.true_positives)[num_scores] / curve.true_positives[-1]

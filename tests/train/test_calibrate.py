@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,7 +9,8 @@ from numpy.typing import NDArray
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.calibration import Action, sigmoid
-from stillwatch.train.calibrate import fit_calibration, set_thresholds
+from stillwatch.train.calibrate import fit_calibration, measure_reliability
+from stillwatch.train.metrics import brier, expected_calibration_error
 
 Logits = NDArray[np.float64]
 
@@ -94,12 +97,55 @@ def test_a_model_worse_than_chance_keeps_the_order_of_its_scores() -> None:
     assert sum(one >= calibration.review_logit for one in map(calibration.calibrate, logits[:200].tolist())) <= 2
 
 
-def test_thresholds_from_tested_requests_leave_the_probability_as_it_is() -> None:
-    records, logits = draw(200, 200, 1.0)
-    fitted = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
-    traffic = fitted.slope * (logits + 2.0) + fitted.intercept
-    moved = set_thresholds(fitted, records, traffic)
-    assert (moved.slope, moved.intercept, moved.thresholds_on) == (fitted.slope, fitted.intercept, "test")
-    assert moved.review_logit == pytest.approx(fitted.review_logit + 2.0 * fitted.slope)
-    assert sum(traffic[:200] >= moved.review_logit) == 2
-    assert (moved.num_benign, moved.num_extraction) == (200, 200)
+def test_requests_that_one_request_does_not_decide_calibrate_nothing() -> None:
+    records, logits = draw(200, 200, 2.0)
+    stream_only = [replace(record, visibility=Visibility.STREAM) for record in records[200:300]]
+    mixed, mixed_logits = records + stream_only, np.append(logits, np.full(100, -9.0))
+    alone = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001, fitted_on="test")
+    assert fit_calibration(mixed, mixed_logits, review_fpr=0.01, flag_fpr=0.001, fitted_on="test") == alone
+    assert measure_reliability(mixed, mixed_logits, alone, seed=1, num_replicates=20) is not None
+
+
+def test_a_probability_that_holds_for_every_family_is_told_to_hold() -> None:
+    records, logits = draw(2000, 2000, 2.0)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001, fitted_on="test")
+    found = measure_reliability(records, logits, calibration, seed=1, num_replicates=50)
+    assert found is not None
+    assert found.ece.value < 0.03
+    assert found.brier.low <= found.brier.value <= found.brier.high
+    assert found.num_families == 8
+
+
+def test_each_family_is_told_by_a_calibration_that_has_not_seen_it() -> None:
+    """Three families lie far up and one far down: fitted on all, the one is allowed for; by the others it is not."""
+    records, logits = draw(800, 800, 4.0)
+    odd = np.array([record.family == "extraction-0" for record in records])
+    logits[odd] -= 4.0
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001, fitted_on="test")
+    found = measure_reliability(records, logits, calibration, seed=1, num_replicates=20)
+    assert found is not None
+    others = [record for record, is_odd in zip(records, odd, strict=True) if not is_odd]
+    strict = fit_calibration(others, logits[~odd], review_fpr=0.01, flag_fpr=0.001)
+    assert found.probabilities[odd] == pytest.approx([sigmoid(strict.calibrate(x)) for x in logits[odd].tolist()])
+    in_sample = 1 / (1 + np.exp(-(calibration.slope * logits + calibration.intercept)))
+    assert brier(found.labels, found.probabilities) > brier(found.labels, in_sample) + 0.02
+    assert found.brier.value == pytest.approx(brier(found.labels, found.probabilities))
+    assert found.ece.value == pytest.approx(expected_calibration_error(found.labels, found.probabilities))
+
+
+def test_a_calibration_of_validation_requests_is_measured_as_it_is() -> None:
+    records, logits = draw(400, 400, 2.0)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    tested, tested_logits = draw(300, 300, 2.0, seed=5)
+    found = measure_reliability(tested, tested_logits, calibration, seed=1, num_replicates=20)
+    assert found is not None
+    said = [sigmoid(calibration.calibrate(logit)) for logit in tested_logits.tolist()]
+    assert found.probabilities == pytest.approx(said)
+    assert found.to_metrics()["calibration/ece"] == found.ece.value
+
+
+def test_a_single_family_of_a_label_leaves_nothing_to_tell() -> None:
+    records, logits = draw(40, 40, 2.0)
+    alone = [replace(record, family="one") if record.is_extraction else record for record in records]
+    calibration = fit_calibration(alone, logits, review_fpr=0.01, flag_fpr=0.001, fitted_on="test")
+    assert measure_reliability(alone, logits, calibration, seed=1) is None

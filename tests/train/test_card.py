@@ -8,8 +8,10 @@ import pytest
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.calibration import Calibration
+from stillwatch.train.calibrate import Reliability
 from stillwatch.train.card import write_card
 from stillwatch.train.config import BundleConfig, ModelConfig, SourceConfig, TrainConfig
+from stillwatch.train.intervals import Interval
 from stillwatch.train.results import Results, measure
 from stillwatch.train.tables import percent
 
@@ -56,14 +58,28 @@ def results() -> Results:
     )
 
 
-def card(results: Results, bundle: BundleConfig) -> str:
+RELIABILITY = Reliability(
+    labels=np.array([0, 1] * 20),
+    probabilities=np.array([0.1, 0.9] * 20),
+    ece=Interval(0.01, 0.0214, 0.05),
+    brier=Interval(0.02, 0.0436, 0.07),
+    num_families=18,
+)
+
+
+def card(
+    results: Results,
+    bundle: BundleConfig,
+    calibration: Calibration = CALIBRATION,
+    reliability: Reliability | None = RELIABILITY,
+) -> str:
     config = TrainConfig(
         name="trial",
         sources=(SourceConfig(kind="authored"),),
         model=ModelConfig(encoder="some/encoder"),
         bundle=bundle,
     )
-    return write_card(config, RECORDS, results, CALIBRATION)
+    return write_card(config, RECORDS, results, calibration, reliability)
 
 
 def test_every_source_stands_with_its_records_families_and_licence(results: Results) -> None:
@@ -98,6 +114,24 @@ def test_thresholds_stand_with_what_they_rest_on(results: Results) -> None:
     assert "321 benign and 123 extraction requests" in told
     assert "`review` from probability 0.500 (2.0% of those benign)" in told
     assert "`flag` from 0.9526 (0.5%)" in told
+
+
+def test_a_probability_fitted_on_tested_requests_is_told_by_families_left_out(results: Results) -> None:
+    told = card(results, BundleConfig(), CALIBRATION.model_copy(update={"fitted_on": "test"}))
+    assert "by Platt scaling on the 321 benign and 123 extraction requests tested above" in told
+    assert "Told of each of those 18 families by a fit on all the others, its calibration error is 0.021" in told
+    assert "| 10.0% | 0.0% | 20 |" in told
+    assert "on which these rates hold by construction" in told
+
+
+def test_a_probability_of_validation_families_is_told_by_the_tested_ones(results: Results) -> None:
+    told = card(results, BundleConfig())
+    assert "requests of validation families. On the 18 families tested above" in told
+    assert "by construction" not in told
+
+
+def test_a_probability_that_could_not_be_measured_says_so(results: Results) -> None:
+    assert "Too few families" in card(results, BundleConfig(), reliability=None)
 
 
 def test_the_card_names_its_bundle_and_encoder_and_no_text_of_a_request(results: Results) -> None:

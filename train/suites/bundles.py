@@ -41,8 +41,8 @@ class BundleSystem:
             Carried("flag", sigmoid(calibration.flag_logit), calibration.flag_fpr),
         )
         self.notes = (
-            f"its thresholds rest on {calibration.num_benign:,} benign and {calibration.num_extraction:,} extraction "
-            f"requests of {_ORIGINS[calibration.thresholds_on]}",
+            f"its probability and thresholds rest on {calibration.num_benign:,} benign and "
+            f"{calibration.num_extraction:,} extraction requests of {_ORIGINS[calibration.fitted_on]}",
         )
 
     def score(self, requests: Sequence[Request], on_progress: Callable[[int], None] | None = None) -> Scored:

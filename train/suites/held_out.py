@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stillwatch.data.records import LabelledRequest
+from stillwatch.train.calibrate import Reliability
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.rotation import SYSTEM, FoldResult
 from stillwatch.train.suites.evaluation import Evaluation
@@ -24,22 +25,33 @@ SUITE = "training"
 
 
 def evaluate_folds(
-    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
+    records: Sequence[LabelledRequest],
+    fold_results: Sequence[FoldResult],
+    config: TrainConfig,
+    reliability: Reliability | None = None,
 ) -> Evaluation:
     """The test records of all folds as one evaluation, in the order of `records`, so that runs of other folds compare.
 
-    The classifier's calibrated logits are told as probabilities, so that its calibration on unseen families shows.
+    The classifier's calibrated logits are told as probabilities, so that its calibration on unseen families shows:
+    that of the validation families. Where the bundle's is another, a note tells how far that one holds.
 
     Args:
         records: all records of the run.
         fold_results: every fold, scored.
         config: of the run.
+        reliability: of the bundle's probability, on families that did not calibrate it.
     """
     indices = np.array([i for result in fold_results for i in result.fold.test], np.int64)
     order = np.argsort(indices, kind="stable")
     rows = [records[i] for i in indices[order]]
     folds = np.repeat(np.arange(len(fold_results)), [len(result.fold.test) for result in fold_results])[order]
     guesses = np.array([guess for result in fold_results for guess in result.techniques])[order].tolist()
+    notes = [f"scored by {len(fold_results)} models, each on families that it never saw"]
+    if config.bundle.calibrate_on == "test" and reliability is not None:
+        notes.append(
+            "the bundle's probability is not the one measured here: it is fitted on these rows, and on families left "
+            f"out of that fit its calibration error is {reliability.ece}, its Brier score {reliability.brier}"
+        )
     scores, systems = [], []
     for name in fold_results[0].scores:
         values = np.concatenate([result.scores[name] for result in fold_results])[order]
@@ -53,7 +65,7 @@ def evaluate_folds(
                 kind="trained",
                 version=config.name,
                 has_probabilities=is_ours,
-                notes=(f"scored by {len(fold_results)} models, each on families that it never saw",),
+                notes=tuple(notes if is_ours else notes[:1]),
                 folds=folds,
                 seed=config.seed,
                 num_replicates=config.evaluate.bootstrap_replicates,
