@@ -121,7 +121,8 @@ class Verdict:
 
     Attributes:
         id: the request's own identifier, or None.
-        probability: of extraction, calibrated at even odds.
+        probability: of extraction, calibrated at even odds; for families unlike those that calibrated it, less
+            exact than the figure in the model card's section on it.
         logit: the calibrated logit behind it, on which thresholds are set.
         techniques: probability of each technique, given that it is extraction; they sum to one.
         action: `allow`, `review` or `flag`.
