@@ -31,6 +31,7 @@ from stillwatch.data.errors import InputError
 from stillwatch.data.records import Request
 from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_reply
 from stillwatch.serve.service.events import describe_error, tell
+from stillwatch.serve.service.guardrail_api import GUARDRAIL, add_guardrail
 from stillwatch.serve.service.reading import (
     ACCOUNT_HEADER,
     DEADLINE_HEADER,
@@ -63,7 +64,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 SCORE, SCORE_BATCH = "/v1/score", "/v1/score/batch"
-ROUTES = frozenset({SCORE, SCORE_BATCH, "/healthz", "/readyz", "/metrics", "/openapi.json"})
+ROUTES = frozenset({SCORE, SCORE_BATCH, GUARDRAIL, "/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 _bearer = HTTPBearer(auto_error=False, description="A key of auth.keys_file, where the service has one.")
 
@@ -230,13 +231,16 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
             waiting = [settle(next(futures) if isinstance(each, Request) else each) for each in parsed]
             return _answer(BatchReply(results=await asyncio.gather(*waiting)))
 
+    add_guardrail(app, service, calls, _authorise(service))
+
 
 def _authorise(service: Service) -> Depends:
     async def check(call: Call) -> None:
         if service.keys is None:
             return
         credentials = await _bearer(call)
-        if credentials is None or not service.keys.accepts(credentials.credentials):
+        key = call.headers.get("X-Api-Key") if credentials is None else credentials.credentials  # the former: LiteLLM
+        if key is None or not service.keys.accepts(key):
             raise RefusedError(Code.UNAUTHORISED)
 
     return Depends(check)

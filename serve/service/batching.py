@@ -76,7 +76,8 @@ class Batcher(Generic[T]):
         self._s_per_token = 0.0
         self._is_closing = False
         self._changed = Condition()
-        self._workers = [Thread(target=self._work, name=f"scorer-{n}") for n in range(config.num_workers)]
+        # daemons, so that inside somebody else's process they keep nobody from leaving; `close` waits for them
+        self._workers = [Thread(target=self._work, name=f"scorer-{n}", daemon=True) for n in range(config.num_workers)]
         for worker in self._workers:
             worker.start()
 

@@ -17,6 +17,7 @@ from stillwatch.model.cache import DEFAULT_CACHE_BYTES
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+LiteLLMAccount = Literal["key", "user", "team", "org", "end_user"]
 
 
 class ListenConfig(Config):
@@ -101,6 +102,10 @@ class AccountsConfig(Config):
     from_body: bool = False
     """Take the account from the body (`account`, `user`, `metadata.user_id`) where neither header nor wrapper tells it.
     Clients write bodies: they could pose as others or change their name with every request."""
+    litellm: LiteLLMAccount = "key"
+    """Which of the names that LiteLLM tells is the account. `key` is the virtual key; `user` joins all keys of a user,
+    but everybody on the master key is one; `end_user` is for one key that serves many, told apart by a name that
+    clients write: it counts within its key alone."""
     max_accounts: Count = 100_000
     """States kept in memory, at most 4 KiB each; the longest unseen go first."""
     expire_after_s: Annotated[float, Field(gt=0.0)] = 30 * 86_400.0
