@@ -12,8 +12,8 @@ import numpy as np
 from stillwatch.data.errors import InputError
 from stillwatch.model.bundle import STREAM_ONNX, Bundle
 from stillwatch.model.streams.detector import StreamDetector
-from stillwatch.train.streams.checking import compare_accounts
-from stillwatch.train.streams.conformal import Promise, calibrate_threshold, take_maxima
+from stillwatch.train.streams.comparing import compare_accounts
+from stillwatch.train.streams.conformal import ConformalThreshold, calibrate_threshold, take_maxima
 from stillwatch.train.streams.scored_log import ScoredRequest
 from stillwatch.train.streams.sealing import make_calibration, seal_stream_model
 
@@ -54,7 +54,9 @@ def gather_accounts(scored: Iterable[ScoredRequest], horizon: int) -> HonestTraf
     return HonestTraffic(tuple(maxima.tolist()), num_requests, sum(len(each) >= horizon for each in streams.values()))
 
 
-def promise_flag(traffic: HonestTraffic, *, account_fpr: float, horizon: int, confidence: float | None) -> Promise:
+def promise_flag(
+    traffic: HonestTraffic, *, account_fpr: float, horizon: int, confidence: float | None
+) -> ConformalThreshold:
     """The threshold for flags with its promise.
 
     Raises:

@@ -8,7 +8,7 @@ What is promised: if the accounts calibrated on and a fresh honest account are e
 flagged with probability at most `alpha`. That is an average over calibrations (marginal); the rate that one
 calibration realises varies by a known law (Vovk 2012), told as an interval. With `confidence` the rate itself is
 kept at `alpha` in that share of calibrations. What is not promised: anything after the horizon, for a single
-persona, or for honest traffic unlike the calibration's (`checking.py` compares samples and checks a promise).
+persona, or for honest traffic unlike the calibration's (`comparing.py` compares samples).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from scipy.stats import beta
 
 from stillwatch.data.errors import InputError
@@ -31,7 +30,7 @@ _ROUNDING = 1e-9  # 0.001 * 1000 must count as one account
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class ConformalThreshold:
     """A threshold, and what it promises.
 
     Attributes:
@@ -43,8 +42,6 @@ class Promise:
             maximum of the last account let pass: keep all its digits.
         confidence: share of calibrations in which the realised rate is at most alpha; None where only the mean is.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     alpha: float
     horizon: int
@@ -98,24 +95,6 @@ class Promise:
             f"{realised.low:.3%} to {realised.high:.3%}"
         )
 
-    def to_json(self) -> str:
-        """One JSON object."""
-        return _PROMISE.dump_json(self).decode()
-
-    @staticmethod
-    def from_json(text: str) -> Promise:
-        """Read what `to_json` wrote.
-
-        Raises:
-            InputError: naming the first field that is wrong.
-        """
-        try:
-            return _PROMISE.validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, first["loc"])) or "promise"
-            raise InputError(field, first["msg"], "give a promise as calibration writes it") from None
-
 
 def take_maxima(statistics: Iterable[Floats], horizon: int) -> Floats:
     """The running maximum of each account at the horizon; a shorter account counts with the maximum that it has.
@@ -143,7 +122,9 @@ def count_needed(alpha: float, confidence: float | None = None) -> int:
     return math.ceil(math.log1p(-confidence) / math.log1p(-alpha) - _ROUNDING)
 
 
-def calibrate_threshold(maxima: Floats, alpha: float, horizon: int, confidence: float | None = None) -> Promise:
+def calibrate_threshold(
+    maxima: Floats, alpha: float, horizon: int, confidence: float | None = None
+) -> ConformalThreshold:
     """Put the threshold just above the `ceil((n + 1) * (1 - alpha))`-th smallest maximum of n honest accounts.
 
     Args:
@@ -174,7 +155,9 @@ def calibrate_threshold(maxima: Floats, alpha: float, horizon: int, confidence: 
         )
     num_allowed = _count_allowed(num_accounts, alpha, confidence)
     passed = np.sort(maxima)[num_accounts - 1 - num_allowed]
-    return Promise(alpha, horizon, num_accounts, num_allowed, float(np.nextafter(passed, np.inf)), confidence)
+    return ConformalThreshold(
+        alpha, horizon, num_accounts, num_allowed, float(np.nextafter(passed, np.inf)), confidence
+    )
 
 
 def rank_accounts(calibration: Floats, maxima: Floats) -> Floats:
@@ -205,6 +188,3 @@ def _find_lowest_rate(num_accounts: int, confidence: float | None) -> float:
     if confidence is None:
         return 1 / (num_accounts + 1)
     return -math.expm1(math.log1p(-confidence) / num_accounts)
-
-
-_PROMISE = TypeAdapter(Promise)

@@ -22,8 +22,7 @@ from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
 from stillwatch.model.streams.observation import Projection
 from stillwatch.model.streams.verdict import Promise, StreamCalibration
 from stillwatch.train.streams.arrays import Floats
-from stillwatch.train.streams.conformal import Promise as Threshold
-from stillwatch.train.streams.conformal import calibrate_threshold
+from stillwatch.train.streams.conformal import ConformalThreshold, calibrate_threshold
 from stillwatch.train.streams.network import LastLogit, StreamNetwork
 
 _TOLERANCE = 1e-3
@@ -164,7 +163,7 @@ def _check_parity(last: LastLogit, path: Path) -> None:
         raise ExportError(f"{path.name}: does not say what the network says; the fit diverged, lower learning_rate")
 
 
-def _tell(threshold: Threshold) -> Promise:
+def _tell(threshold: ConformalThreshold) -> Promise:
     confidence = threshold.confidence or _CONFIDENCE
     law = beta(threshold.num_allowed + 1, threshold.num_accounts - threshold.num_allowed)
     return Promise(

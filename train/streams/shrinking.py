@@ -18,7 +18,13 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
     """The model's configuration for a quick answer."""
     model = config.request.model.model_copy(update={"max_tokens": 128, "overlap_tokens": 16})
     fit = config.request.fit.model_copy(
-        update={"epochs": 1, "requests_per_epoch": 1000, "evaluations_per_epoch": 1, "max_validation_requests": 100}
+        update={
+            "epochs": 1,
+            "requests_per_epoch": 1500,
+            "train_windows": 1,
+            "evaluations_per_epoch": 1,
+            "max_validation_requests": 100,
+        }
     )
     return config.model_copy(
         update={

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +10,12 @@ from scipy.stats import binomtest
 
 from stillwatch.data.errors import InputError, StillwatchError
 from stillwatch.train.streams.conformal import (
-    Promise,
+    ConformalThreshold,
     calibrate_threshold,
     count_needed,
     rank_accounts,
     take_maxima,
 )
-
-Change = Callable[[dict[str, Any]], object]
 
 
 def test_the_maximum_is_that_of_the_first_requests_up_to_the_horizon() -> None:
@@ -103,7 +98,6 @@ def test_equal_maxima_are_all_let_pass() -> None:
 def test_a_detector_that_is_silent_on_honest_accounts_flags_at_its_first_word() -> None:
     promise = calibrate_threshold(np.full(20, -np.inf), 0.1, 10)
     assert promise.flags(np.array([-np.inf, -1e300])).tolist() == [False, True]
-    assert Promise.from_json(promise.to_json()) == promise
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -120,44 +114,12 @@ def test_a_rate_or_confidence_outside_its_range_is_refused(rate: float) -> None:
         calibrate_threshold(np.zeros(50), 0.1, 10, confidence=rate)
 
 
-@settings(deadline=None)
-@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 10**6), st.sampled_from([None, 0.9]))
-def test_a_promise_survives_json_to_the_last_digit(threshold: float, horizon: int, confidence: float | None) -> None:
-    promise = Promise(0.001, horizon, 5_000, 4, threshold, confidence)
-    assert Promise.from_json(promise.to_json()) == promise
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        (lambda row: row.pop("horizon"), "horizon"),
-        (lambda row: row.update(colour="red"), "colour"),
-        (lambda row: row.update(alpha=1.5), "alpha"),
-        (lambda row: row.update(horizon=0), "horizon"),
-        (lambda row: row.update(num_allowed=100), "num_allowed"),
-        (lambda row: row.update(confidence=1.0), "confidence"),
-        (lambda row: row.update(threshold="high"), "threshold"),
-        (lambda row: row.update(threshold=float("nan")), "threshold"),
-    ],
-)
-def test_a_promise_that_no_calibration_gives_is_refused_by_field(change: Change, field: str) -> None:
-    row = json.loads(Promise(0.01, 10, 100, 0, 1.0).to_json())
-    change(row)
-    with pytest.raises(InputError, match=f"^{field}: "):
-        Promise.from_json(json.dumps(row))
-
-
-def test_a_promise_that_is_no_json_is_refused() -> None:
-    with pytest.raises(InputError, match="Invalid JSON"):
-        Promise.from_json("{")
-
-
 def test_the_words_of_a_promise_hold_its_numbers() -> None:
-    words = Promise(0.001, 1_000, 5_000, 4, 2.5).describe()
+    words = ConformalThreshold(0.001, 1_000, 5_000, 4, 2.5).describe()
     for number in ("0.100%", "1,000 requests", "5,000 honest accounts", "0.032% to 0.205%"):
         assert number in words
     assert "confidence" not in words
-    assert "95% confidence" in Promise(0.001, 1_000, 5_000, 1, 2.5, 0.95).describe()
+    assert "95% confidence" in ConformalThreshold(0.001, 1_000, 5_000, 1, 2.5, 0.95).describe()
 
 
 def test_p_values_of_honest_accounts_are_no_smaller_than_uniform_ones() -> None:
@@ -179,4 +141,4 @@ def test_flagging_by_p_value_is_flagging_by_threshold() -> None:
 
 def test_changing_a_promise_checks_it_again() -> None:
     with pytest.raises(InputError, match="alpha"):
-        replace(Promise(0.01, 10, 100, 0, 1.0), alpha=0.0)
+        replace(ConformalThreshold(0.01, 10, 100, 0, 1.0), alpha=0.0)

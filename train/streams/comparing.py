@@ -1,7 +1,7 @@
-"""Was a promise kept, and could it have been? Fresh honest accounts against it, and two samples against each other.
+"""Could a promise be kept? Two samples of honest accounts against each other.
 
-Both tests are exact or asymptotic statements about exchangeable accounts; neither can show that accounts to come
-will be like those at hand.
+The tests are exact or asymptotic statements about exchangeable accounts; none can show that accounts to come will be
+like those at hand.
 """
 
 from __future__ import annotations
@@ -9,35 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import betabinom, binomtest, fisher_exact, ks_2samp
+from scipy.stats import fisher_exact, ks_2samp
 
 from stillwatch.data.errors import InputError
-from stillwatch.train.intervals import Interval
 from stillwatch.train.streams.arrays import Floats
-from stillwatch.train.streams.conformal import Promise
 
-_LEVEL = 0.95
 _TAIL = 0.1
 """Share of accounts, those with the highest maxima, that a comparison looks at on its own."""
 _SUSPICIOUS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A promise against fresh honest accounts.
-
-    Attributes:
-        num_flagged: fresh accounts ever flagged.
-        num_accounts: fresh accounts.
-        rate: their share with its exact 95% interval (Clopper and Pearson, 1934).
-        p_value: how likely so many flags are if the promise holds; beta-binomial, exact when all accounts are
-            exchangeable and no two maxima are equal.
-    """
-
-    num_flagged: int
-    num_accounts: int
-    rate: Interval
-    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +30,6 @@ class Comparison:
 
     p_value: float
     warning: str | None
-
-
-def check_promise(promise: Promise, maxima: Floats) -> Kept:
-    """Measure a promise on fresh honest accounts.
-
-    Args:
-        promise: what was promised.
-        maxima: of accounts that were neither fitted nor calibrated on, over the promise's horizon.
-
-    Raises:
-        InputError: when there are none.
-    """
-    if len(maxima) == 0:
-        raise InputError("maxima", "no fresh account", "give at least one")
-    flagged, total = int(promise.flags(maxima).sum()), len(maxima)
-    exact = binomtest(flagged, total).proportion_ci(_LEVEL, method="exact")
-    law = betabinom(total, promise.num_allowed + 1, promise.num_accounts - promise.num_allowed)
-    return Kept(
-        flagged, total, Interval(float(exact.low), flagged / total, float(exact.high)), float(law.sf(flagged - 1))
-    )
 
 
 def compare_accounts(one: Floats, other: Floats) -> Comparison:
