@@ -7,21 +7,25 @@ with every persona among them, and tried on as many fresh ones. All detectors re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.data.errors import InputError
 from stillwatch.model.streams.layout import Group
 from stillwatch.model.streams.verdict import StreamCalibration
 from stillwatch.train.intervals import Interval
 from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.baselines.detector import StreamDetector
 from stillwatch.train.streams.baselines.listing import build_baselines
+from stillwatch.train.streams.baselines.mmd import PUBLISHED_WINDOW, MmdDetector
+from stillwatch.train.streams.baselines.windows import WindowRates, measure_windows
 from stillwatch.train.streams.conformal import calibrate_threshold, count_needed, take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
-from stillwatch.train.streams.evaluation import PromiseCheck, SystemFigures
+from stillwatch.train.streams.evaluation import PURE, PromiseCheck, SystemFigures
 from stillwatch.train.streams.examples import GROUPS
 from stillwatch.train.streams.measured_worlds import MeasuredWorlds
 from stillwatch.train.streams.measures import FlagRate, LeastEvidence, find_flags, measure_alarms, measure_flags
@@ -33,6 +37,8 @@ from stillwatch.train.streams.suite_settings import StreamSuiteConfig
 OURS = "stillwatch"
 ALONE = "stillwatch-one-account"
 """Ours with the counts over accounts hidden."""
+_POOLED = 300  # honest accounts whose requests are pooled for windows
+_SHORT_WINDOW = 100  # the paper's smaller window
 
 Score = Callable[[StreamCorpus, Sequence[int]], list[Floats]]
 """The statistic of each of these accounts after each request."""
@@ -187,6 +193,19 @@ def list_detectors(train: StreamCorpus, suite: StreamSuiteConfig, seed: int) -> 
         detector.fit(honest, others)
         scores[detector.name] = score_by_detector(detector)
     return scores
+
+
+def measure_published(worlds: MeasuredWorlds, seed: int) -> tuple[WindowRates, ...]:
+    """MMD as it was published: windows drawn from pooled traffic; one that the requests do not fill is left out."""
+    honest = [worlds.fresh.arrays(number) for number in range(min(len(worlds.fresh), _POOLED))]
+    world = worlds.cases.get(PURE)
+    harvest = [world.arrays(number) for number in range(len(world))] if world is not None else []
+    rates = []
+    for window in (_SHORT_WINDOW, PUBLISHED_WINDOW):
+        with suppress(InputError):
+            detector = MmdDetector(window, seed=seed)
+            rates.append(measure_windows(detector, honest, harvest, window=window, seed=seed))
+    return tuple(rates)
 
 
 def list_ablations(rotation: Rotation) -> dict[str, Score]:

@@ -7,7 +7,7 @@ at the top and for every other one under `baselines.<name>`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stillwatch.train.intervals import Interval
+from stillwatch.train.streams.baselines.windows import WindowRates
 from stillwatch.train.streams.measures import BY, AlarmRate, FlagRate
 
 FORMAT_VERSION = 1
@@ -123,6 +124,7 @@ class StreamEvaluation:
         promises: promised against realised rates.
         ablations: the named groups of slots hidden, at the first promised rate.
         shapes: disclosed campaigns by name.
+        windows: a published detector by its paper's own protocol, on windows of the first rotation's pooled traffic.
         costs: milliseconds and bytes, of this machine at this hour.
         notes: what a reader must know.
     """
@@ -134,6 +136,7 @@ class StreamEvaluation:
     promises: tuple[PromiseCheck, ...] = ()
     ablations: Mapping[str, Mapping[str, FlagRate]] = field(default_factory=dict)
     shapes: Mapping[str, LeakFigures] = field(default_factory=dict)
+    windows: tuple[WindowRates, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -152,6 +155,7 @@ class StreamEvaluation:
                 name: {case: rate.to_json() for case, rate in cases.items()} for name, cases in self.ablations.items()
             },
             "campaigns": {name: each.to_json() for name, each in self.shapes.items()},
+            "windows": [each.to_json() for each in self.windows],
             "costs": dict(self.costs),
             "conditions": dict(self.conditions),
             "notes": list(self.notes),
@@ -183,6 +187,8 @@ class StreamEvaluation:
                 console.print(_flag_table(f"{name}: beside the others", rows))
         for name, cases in self.ablations.items():
             console.print(_flag_table(f"without {name}", cases))
+        if self.windows:
+            console.print(_window_table(self.windows))
         if self.shapes:
             console.print(_leak_table(self.shapes))
         for note in self.notes:
@@ -207,6 +213,17 @@ def _alarm_table(title: str, rows: Mapping[str, AlarmRate]) -> Table:
     for name, each in rows.items():
         share = f"{each.rate.value:.2%} [{each.rate.low:.2%}, {each.rate.high:.2%}]"
         table.add_row(name, str(each.num_flagged), str(each.num_accounts), share)
+    return table
+
+
+def _window_table(rows: Sequence[WindowRates]) -> Table:
+    table = Table(title="windows of pooled traffic, by the protocol of the paper", title_justify="left", box=None)
+    shares = [f"{share:.0%} of them" for share in rows[0].tpr]
+    for column in ("", "requests", "honest", *shares):
+        table.add_column(column, justify="left" if not column else "right")
+    for each in rows:
+        found = (f"{rate.value:.0%}" for rate in each.tpr.values())
+        table.add_row(each.detector, str(each.window), f"{each.fpr.value:.0%}", *found)
     return table
 
 

@@ -19,12 +19,14 @@ from stillwatch.train.streams.account_suite import (
     ask_evidence,
     list_ablations,
     list_detectors,
+    measure_published,
     recalibrate,
     score_by_network,
     tally_rotation,
     time_network,
 )
 from stillwatch.train.streams.arrays import Floats
+from stillwatch.train.streams.baselines.windows import WindowRates
 from stillwatch.train.streams.campaign_suite import ENOUGH, Leak, build_shape, measure_leaks, sum_up
 from stillwatch.train.streams.conformal import calibrate_threshold, count_needed, take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
@@ -154,6 +156,7 @@ def _run_accounts(
     ablated: dict[str, Tally] = defaultdict(Tally)
     maxima: list[tuple[Floats, Floats]] = []
     costs: dict[str, float] = {}
+    windows: list[WindowRates] = []
     moved = [0, 0]
 
     def visit(rotation: Rotation, train: StreamCorpus) -> None:
@@ -170,6 +173,8 @@ def _run_accounts(
         if suite.ablations:
             for name, score in list_ablations(rotation).items():
                 tally_rotation(ablated[name], score, worlds, suite)
+        if suite.baselines.run and not windows:
+            windows.extend(measure_published(worlds, config.seed))
         for name, score in list_detectors(train, suite, config.seed).items():
             console.print(f"scoring by {name}", markup=False)
             most = max(suite.baselines.calibration, suite.baselines.fresh)
@@ -191,6 +196,7 @@ def _run_accounts(
         systems=tuple(tally.to_figures(name, suite, config.seed) for name, tally in tallies.items()),
         promises=recalibrate(maxima, suite, seed=config.seed),
         ablations={name: tally.measure_cases(suite, config.seed) for name, tally in ablated.items()},
+        windows=tuple(windows),
         costs=costs,
         notes=_notes(rotations),
     )

@@ -42,6 +42,15 @@ class WindowRates:
     fpr: Interval
     tpr: Mapping[float, Interval]
 
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON types; keys of `tpr` are percent."""
+        return {
+            "detector": self.detector,
+            "window": self.window,
+            "fpr": self.fpr.to_json(),
+            "tpr": {f"{100 * share:g}": each.to_json() for share, each in self.tpr.items()},
+        }
+
 
 def measure_windows(
     detector: StreamDetector,
