@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,59 @@ STREAM_ONLY = "extraction visible in the stream only"
 """What records are called that look ordinary one by one."""
 
 DIMENSIONS = ("technique", "family", "language", "source", "length")
+
+
+class Labelled(Protocol):
+    """What is asked of anything that falls into one of the kinds of `group_records`."""
+
+    @property
+    def label(self) -> str:
+        """`benign`, `extraction` or `ambiguous`."""
+        ...
+
+    @property
+    def is_extraction(self) -> bool:
+        """Whether the label is `extraction`."""
+        ...
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether one request decides the label."""
+        ...
+
+
+L = TypeVar("L", bound=Labelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record without its text: all that figures and slices hang on; `technique` is None for other than extraction."""
+
+    source: str
+    family: str
+    label: str
+    technique: str | None
+    language: str
+    num_characters: int
+    is_decided: bool
+
+    @property
+    def is_extraction(self) -> bool:
+        """Whether the label is `extraction`."""
+        return self.label == Label.EXTRACTION
+
+    @classmethod
+    def of(cls, record: LabelledRequest) -> Self:
+        """The row of a record."""
+        return cls(
+            source=record.source,
+            family=record.family,
+            label=record.label.value,
+            technique=record.technique.value if record.technique else None,
+            language=record.lang,
+            num_characters=record.request.num_characters,
+            is_decided=record.is_decided,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +135,27 @@ def measure(
     seed: int,
     num_replicates: int = 500,
 ) -> Results:
-    """Measure systems on scored records.
+    """Measure systems on scored records; see `measure_rows`."""
+    return measure_rows(
+        [Row.of(record) for record in records],
+        systems,
+        folds=folds,
+        technique_guesses=technique_guesses,
+        seed=seed,
+        num_replicates=num_replicates,
+    )
+
+
+def measure_rows(
+    records: Sequence[Row],
+    systems: Mapping[str, Scores],
+    *,
+    folds: NDArray[np.int64] | None = None,
+    technique_guesses: Sequence[str] | None = None,
+    seed: int,
+    num_replicates: int = 500,
+) -> Results:
+    """Measure systems on the rows of scored records.
 
     Args:
         records: with both labels among them.
@@ -130,22 +204,24 @@ def measure(
     )
 
 
-def group_records(records: Iterable[LabelledRequest]) -> dict[str, list[LabelledRequest]]:
+def group_records(records: Iterable[L]) -> dict[str, list[L]]:
     """Records by what one request says of them; kinds that do not occur are left out."""
-    groups: dict[str, list[LabelledRequest]] = {}
+    groups: dict[str, list[L]] = {}
     for record in records:
         stream_only = record.is_extraction and not record.is_decided
-        groups.setdefault(STREAM_ONLY if stream_only else record.label.value, []).append(record)
+        groups.setdefault(STREAM_ONLY if stream_only else str(record.label), []).append(record)
     return groups
 
 
-def require_both_labels(records: Sequence[LabelledRequest]) -> None:
+def require_both_labels(records: Sequence[Labelled]) -> None:
     """Refuse records that no rate can be told of.
 
     Raises:
         InputError: one of the labels `benign` and `extraction` is missing.
     """
-    missing = {Label.BENIGN, Label.EXTRACTION} - {record.label for record in records if record.is_decided}
+    missing = {str(Label.BENIGN), str(Label.EXTRACTION)} - {
+        str(record.label) for record in records if record.is_decided
+    }
     if missing:
         named = " and no ".join(sorted(missing))
         raise InputError(
@@ -153,9 +229,7 @@ def require_both_labels(records: Sequence[LabelledRequest]) -> None:
         )
 
 
-def _rates_aside(
-    records: Sequence[LabelledRequest], scores: Scores, thresholds: Mapping[float, float]
-) -> Iterator[SliceRate]:
+def _rates_aside(records: Sequence[Row], scores: Scores, thresholds: Mapping[float, float]) -> Iterator[SliceRate]:
     undecided = [(record, score) for record, score in zip(records, scores, strict=True) if not record.is_decided]
     for name, group in group_records(record for record, _ in undecided).items():
         ids = {id(record) for record in group}
@@ -176,13 +250,13 @@ def _fold_tprs(labels: NDArray[np.int64], scores: Scores, chosen: NDArray[np.boo
     return tuple(tpr_at_fpr(labels[chosen], scores[chosen], fpr) for fpr in FPRS)
 
 
-def _groups(records: Sequence[LabelledRequest]) -> dict[str, list[str | None]]:
+def _groups(records: Sequence[Row]) -> dict[str, list[str | None]]:
     return {
-        "technique": [r.technique.value if r.technique else None for r in records],
+        "technique": [r.technique for r in records],
         "family": [r.family for r in records],
-        "language": [r.lang for r in records],
+        "language": [r.language for r in records],
         "source": [r.source for r in records],
-        "length": [name_length(r.request.num_characters) for r in records],
+        "length": [name_length(r.num_characters) for r in records],
     }
 
 
@@ -194,13 +268,13 @@ def name_length(num_characters: int) -> str:
     return "from  10,000 characters"
 
 
-def _technique_rates(records: Sequence[LabelledRequest], guesses: Sequence[str]) -> dict[str, Interval]:
+def _technique_rates(records: Sequence[Row], guesses: Sequence[str]) -> dict[str, Interval]:
     rates = {}
     for technique in sorted({r.technique for r in records if r.technique and r.is_extraction and r.is_decided}):
         hits = [
             g == technique
             for r, g in zip(records, guesses, strict=True)
-            if r.technique is technique and r.is_extraction and r.is_decided
+            if r.technique == technique and r.is_extraction and r.is_decided
         ]
-        rates[technique.value] = wilson(sum(hits), len(hits))
+        rates[technique] = wilson(sum(hits), len(hits))
     return rates

@@ -274,9 +274,14 @@ class ScoredRecord:
     scores: tuple[float, ...]
 
     @property
+    def is_extraction(self) -> bool:
+        """Whether the label is `extraction`."""
+        return self.label == "extraction"
+
+    @property
     def is_decided(self) -> bool:
         """Whether one request decides its label: only such records stand in `SystemResult.metrics`."""
-        return self.label == "benign" or (self.label == "extraction" and self.visibility == "request")
+        return self.label == "benign" or (self.is_extraction and self.visibility == "request")
 
 
 @dataclass(frozen=True, slots=True)
