@@ -198,8 +198,8 @@ def load_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{CALIBRATION}: {strange[0]} is no output of this bundle; build the bundle again")
     try:
         probes = tuple(Probe.model_validate(probe) for probe in json.loads(_read(folder, PROBES)))
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"{PROBES}: not a list of probes; build the bundle again") from error
+    except (ValueError, TypeError):
+        raise BundleError(f"{PROBES}: not a list of probes; build the bundle again") from None
     if not probes:
         raise BundleError(f"{PROBES}: an empty list; a bundle without a probe cannot be checked, build it again")
     return Bundle(folder, manifest, calibration, probes, f"{manifest.name}-{hashlib.sha256(raw).hexdigest()[:12]}")
@@ -242,8 +242,10 @@ def _parse(cls: type[M], raw: bytes, name: str) -> M:
         return cls.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "top level"
-        raise BundleError(f"{name}: {field}: {first['msg']}; build the bundle again") from error
+        top = first["loc"][0] if first["loc"] else "top level"
+        field = top if top in (*cls.model_fields, "top level") else "a key of another kind"
+        # Neither the file's own keys nor, by the cause, its values: they may hold anything.
+        raise BundleError(f"{name}: {field}: {first['msg']}; build the bundle again") from None
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -85,13 +85,13 @@ def find_record(path: Path, record_id: str) -> dict[str, object] | None:
 
 
 def _iter_records(file: Path) -> Iterator[dict[str, object]]:
-    """Whole records; a line that was cut is passed over."""
+    """Whole records; a line that was cut, or is none of ours, is passed over."""
     try:
         with file.open("rb") as lines:
             for line in lines:
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(record, dict):
                     yield record

@@ -43,8 +43,13 @@ def render_record(record: Mapping[str, object]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _list_leaves(record):
-        table.add_row(name, Text("".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in value)))
+        table.add_row(_show(name), _show(value))
     return table
+
+
+def _show(value: str) -> Text:
+    """Text as it stands: its brackets are no markup, its control characters do not reach the terminal."""
+    return Text("".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in value))
 
 
 def _list_leaves(value: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from stillwatch.model.streams.fingerprint import Fingerprints, fingerprint_reque
 from stillwatch.model.streams.layout import INDEX, NUM_ATTRIBUTE_SLOTS, NUM_EMBEDDING_SLOTS, WIDTH
 
 _MOST_ATTRIBUTE_LOGIT = 8.0
+_MOST_TEMPERATURE = 1e6  # far above what its slot keeps, and still a float of 32 bits
 _FIRST_TECHNIQUE = INDEX["extraction"] + 1
 _FIRST_ATTRIBUTE = INDEX["attribute_00"]
 _FIRST_EMBEDDING = INDEX["embedding_00"]
@@ -138,11 +139,15 @@ def _measure_shape(request: Request, turns: list[Message]) -> dict[str, float]:
         "characters": log1p(request.num_characters),
         "asked_characters": log1p(len(asked.content)) if asked is not None else 0.0,
         "tools": log1p(len(request.tools)),
-        "temperature": -1.0 if sampling.temperature is None else sampling.temperature,
+        "temperature": -1.0 if sampling.temperature is None else _bound(sampling.temperature, _MOST_TEMPERATURE),
         "max_tokens": log1p(max(sampling.max_tokens or 0, 0)),
         "num_answers": log1p(max(sampling.n or 0, 0)),
         "top_p_given": float(sampling.top_p is not None),
     }
+
+
+def _bound(value: float, most: float) -> float:
+    return max(-most, min(value, most))
 
 
 def _hash_turns(turns: list[Message]) -> tuple[tuple[int, ...], tuple[int | None, ...]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from math import inf, isfinite, isnan, log, log1p, nan
+from math import inf, isfinite, isinf, isnan, log, log1p, nan
 
 import numpy as np
 
@@ -42,6 +42,7 @@ _MEMORY = 32  # requests that the slow moving averages look back on
 _PACE_MEMORY = 16  # gaps that the pace looks back on
 _CONVERSATIONS = 16
 _ANSWERS = 32
+_MOST_COUNT = 2**32 - 1
 _MAGIC = b"SW"
 _HEADER = struct.Struct("<2s4B3I4d2B")
 _EMBEDDING = slice(INDEX["embedding_00"], INDEX["embedding_00"] + NUM_EMBEDDING_SLOTS)
@@ -141,9 +142,7 @@ class AccountState:
             LAYOUT_VERSION,
             FINGERPRINT_VERSION,
             self._is_resent,
-            self.num_requests,
-            self.num_suspicious,
-            self._num_new,
+            *(min(count, _MOST_COUNT) for count in (self.num_requests, self.num_suspicious, self._num_new)),
             self._last_s,
             self._gap_mean,
             self.maximum,
@@ -160,7 +159,7 @@ class AccountState:
         """Take a state up again.
 
         Raises:
-            InputError: the bytes are cut, of another version, or no state.
+            InputError: the bytes are cut, damaged, of another version, or no state.
         """
         try:
             magic, *fields = _HEADER.unpack_from(raw)
@@ -187,7 +186,21 @@ class AccountState:
         state._answers.extend(np.frombuffer(parts[3], "<u4").tolist())
         state._rows.extend(parts[4][n : n + ROW_BYTES] for n in range(0, len(parts[4]), ROW_BYTES))
         state._habit = Habit.from_bytes(raw[place:])
+        if not state._is_sound:
+            raise InputError("state", "numbers that no state has", _START_ANEW)
         return state
+
+    @property
+    def _is_sound(self) -> bool:
+        """Whether every number is one that an account can have: the next ones are computed from it."""
+        return bool(
+            ((self._mix >= 0) & (self._mix <= 1.01)).all()
+            and np.isfinite(self._mean).all()
+            and 0 <= self._others_share <= 1
+            and self.maximum < inf
+            and not isinf(self._last_s)
+            and not isinf(self._gap_mean)
+        )
 
     def _take_time(self, time_s: float | None) -> dict[str, float]:
         unknown = {"gap": -1.0, "pace": 0.0}
