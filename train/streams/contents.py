@@ -3,7 +3,8 @@
 A simulator fills slots and grows conversations, so a million requests hold nearly a million contents. Encoding all
 of them is what a gateway does and what a simulation cannot afford. Requests are sorted into classes: the same
 family, language, number of turns (1-2, 3-4, 5-10, more) and the presence of tools. Of each class the first
-`per_class` contents are encoded exactly; a later one is given the outputs of one of them, chosen by its hash, and
+`per_class` contents are encoded exactly, of longer conversations, which cost many times as much, half and a quarter as
+many; a later one is given the outputs of one of them, chosen by its hash, and
 counts as a stand-in. So every output is that of a real request of the same family and form, equal contents always
 have equal outputs, and an account that repeats one family sees at most `per_class` different embeddings of it.
 Everything else about a request (shape, fingerprints, time, sampling) is exact.
@@ -25,6 +26,7 @@ from stillwatch.model.logits import RequestLogits
 from stillwatch.model.scorer import Scorer
 
 _TURNS = (2, 4, 10)  # upper bounds of the classes of length
+_LEAST = 2  # contents of any class
 _AT_ONCE = 64  # contents handed to a thread
 
 
@@ -67,7 +69,7 @@ class Contents:
         digest = _digest(request)
         self._num_requests += 1
         row = self._rows.get(digest)
-        if row is None and len(rows) < self.per_class:
+        if row is None and len(rows) < max(self.per_class >> turns, _LEAST):
             row = self._rows[digest] = len(self._rows)
             rows.append(row)
             if digest in self._known:
