@@ -54,7 +54,7 @@ class Service:
         self._hasher, self._scorer = hasher, scorer
         self._thresholds = _list_thresholds(scorer)
         self._release = version("stillwatch")
-        accounts = config.accounts
+        accounts = config.states
         follows = scorer.bundle.has_stream_model
         self._states = (
             MemoryStateStore(max_accounts=accounts.max_accounts, expire_after_s=accounts.expire_after_s)

@@ -106,10 +106,33 @@ class AccountsConfig(Config):
     """Which of the names that LiteLLM tells is the account. `key` is the virtual key; `user` joins all keys of a user,
     but everybody on the master key is one; `end_user` is for one key that serves many, told apart by a name that
     clients write: it counts within its key alone."""
+
+
+class RedisConfig(Config):
+    """The Redis or Valkey server that replicas share."""
+
+    url_file: Path | None = None
+    """File with its address: redis://USER:PASSWORD@HOST:6379/0, rediss:// with TLS, unix:// for a socket. Left out, the
+    environment variable STILLWATCH_REDIS_URL. An address may hold a password: it is never in settings or log."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "stillwatch"
+    """How all keys begin; one for each group of replicas that share a server but no accounts."""
+    timeout_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Milliseconds for connecting, and for each answer. After three failures in a row nobody waits any more: requests
+    are scored without their streams and marked `degraded`, until the server is found back."""
+
+
+class StatesConfig(Config):
+    """Where the streams of accounts are remembered."""
+
+    store: Literal["memory", "redis"] = "memory"
+    """`memory`: in this process, lost when it ends; replicas do not share it. `redis`: on a server that replicas share;
+    all of them need the same account key."""
     max_accounts: Count = 100_000
-    """States kept in memory, at most 4 KiB each; the longest unseen go first."""
-    expire_after_s: Annotated[float, Field(gt=0.0)] = 30 * 86_400.0
+    """States kept in memory, at most 4 KiB each; the longest unseen go first. A server is bounded by its own
+    `maxmemory`, with a policy that evicts, such as `volatile-lru`."""
+    expire_after_s: Annotated[float, Field(gt=0.0, le=3.15e9)] = 30 * 86_400.0
     """Seconds unseen after which a state is dropped."""
+    redis: RedisConfig = RedisConfig()
 
 
 class AuditConfig(Config):
@@ -148,6 +171,7 @@ class ServeConfig(Config):
     queue: QueueConfig = QueueConfig()
     policy: PolicyConfig = PolicyConfig()
     accounts: AccountsConfig = AccountsConfig()
+    states: StatesConfig = StatesConfig()
     audit: AuditConfig = AuditConfig()
     limits: RequestLimitsConfig = RequestLimitsConfig()
 
