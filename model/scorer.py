@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from stillwatch.data.dialects import parse_request
-from stillwatch.data.errors import BundleError
+from stillwatch.data.errors import BundleError, StoreError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import Request
-from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle, load_bundle, probe_ids
+from stillwatch.model.bundle import DEFAULT_BUNDLE, STREAM_ONNX, Bundle, load_bundle, probe_ids
 from stillwatch.model.cache import DEFAULT_CACHE_BYTES, ScoringCache
 from stillwatch.model.cached_runtime import CachedRuntime
 from stillwatch.model.calibration import Action, sigmoid
@@ -70,6 +70,8 @@ class Scorer:
         self._streams = StreamDetector.load(bundle.folder) if bundle.has_stream_model else None
         if self._streams is not None:
             self._streams.check_widths(len(bundle.manifest.attributes), bundle.manifest.embedding_width)
+        network = bundle.manifest.files.get(STREAM_ONNX, "")
+        self._stream_layout = None if self._streams is None else self._streams.model.digest_layout(network)
         for number, probe in enumerate(bundle.probes):
             extraction = runtime.run(*probe_ids(probe)).extraction
             expected = probe.int8 if runtime.precision == "int8" else probe.fp32
@@ -118,6 +120,15 @@ class Scorer:
         """The thresholds of the stream model, where the bundle carries one."""
         return None if self._streams is None else self._streams.model.calibration
 
+    @property
+    def stream_layout(self) -> str | None:
+        """Digest of what kept states mean: versions, projection and network; None without a stream model.
+
+        Vectors of another projection, or the running maximum of another network, are no evidence under this one's
+        thresholds. Bundles that differ in thresholds alone, as those of `stillwatch calibrate`, share it.
+        """
+        return self._stream_layout
+
     def score(
         self,
         request: Request | Mapping[str, object],
@@ -131,7 +142,8 @@ class Scorer:
         """The verdict on one request, and on its account's stream where `states` are kept.
 
         The stream is followed when the bundle carries a stream model, `states` are given and the account is known;
-        otherwise the request alone is scored and the verdict's `stream` is None.
+        otherwise the request alone is scored and the verdict's `stream` is None. Where a store is away, so is the
+        stream, and the verdict's `degraded` says why.
 
         Args:
             request: a `Request`, or a body as an OpenAI or Anthropic client sends it.
@@ -194,14 +206,17 @@ class Scorer:
     ) -> Verdict:
         if self._streams is None or states is None or request.account is None:
             return verdict
-        stream = self._streams.follow(
-            self._streams.observe(request, logits),
-            request.account,
-            request.time_s,
-            states=states,
-            counter=counter,
-            allow_list=allow_list,
-        )
+        try:
+            stream = self._streams.follow(
+                self._streams.observe(request, logits),
+                request.account,
+                request.time_s,
+                states=states,
+                counter=counter,
+                allow_list=allow_list,
+            )
+        except StoreError as error:
+            return replace(verdict, degraded=error.reason)
         return replace(verdict, stream=stream)
 
     def _score(

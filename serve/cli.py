@@ -22,6 +22,7 @@ SUMMARIES = {
     "compare": "Say whether one evaluation is better than another.",
     "data": "Build and describe datasets.",
     "evaluate": "Measure a model, and others beside it, on labelled requests.",
+    "fetch": "Bring a registered bundle to a folder that the service watches.",
     "explain": "Render an audit record of the service.",
     "promote": "Make a registered version champion, if the gate accepts it.",
     "runs": "Look at tracked runs and registered versions.",

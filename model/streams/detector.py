@@ -10,12 +10,13 @@ A bundle may carry it beside the request model:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stillwatch.data.errors import BundleError, InputError
+from stillwatch.data.errors import BundleError
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.logits import RequestLogits
@@ -58,6 +59,15 @@ class StreamModel(BaseModel):
     calibration: StreamCalibration
     trained: dict[str, str] = Field(default_factory=dict)
     """Where it came from: configuration, digests, seed, commit."""
+
+    def digest_layout(self, network: str) -> str:
+        """A digest of what an account's state means: all but thresholds and provenance.
+
+        Args:
+            network: digest of the network's file.
+        """
+        told = self.model_dump_json(exclude={"calibration", "trained"}) + network
+        return sha256(told.encode()).hexdigest()[:16]
 
     def build_projection(self) -> Projection:
         """The maps as arrays.
@@ -186,7 +196,8 @@ class StreamDetector:
     ) -> StreamVerdict:
         """Take a request into the account's kept state and judge the account.
 
-        A kept state that cannot be read, such as one of another release, is dropped: the account starts anew.
+        A kept state that cannot be read, such as one of another release, is dropped and counted by the store: the
+        account starts anew.
 
         Args:
             observation: what the request shows.
@@ -195,26 +206,22 @@ class StreamDetector:
             states: where states are kept.
             counter: where accounts are counted; None leaves the slots of `Group.OTHERS` at zero.
             allow_list: accounts that are never more than noted; their states and counts go on all the same.
+
+        Raises:
+            StoreError: states or counts lie elsewhere, and that is away or too busy.
         """
         others = None
         if counter is not None and time_s is not None:
             others = count_others(counter, observation.fingerprints, account, time_s)
 
         def change(kept: bytes | None) -> tuple[bytes, StreamVerdict]:
-            state = _take_up(kept)
+            state = AccountState() if kept is None else AccountState.from_bytes(kept)
             verdict = self.advance(state, observation, time_s, others)
             return state.to_bytes(), verdict
 
         verdict = states.change(account, change)
         entry = allow_list.find(account) if allow_list is not None else None
         return verdict if entry is None else allow_listed(verdict, entry)
-
-
-def _take_up(kept: bytes | None) -> AccountState:
-    try:
-        return AccountState() if kept is None else AccountState.from_bytes(kept)
-    except InputError:
-        return AccountState()
 
 
 def _read_rows(rows: Rows, num_columns: int) -> FloatArray:

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stillwatch.model.cache import CacheStats
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of latency buckets: 1 ms to 30 s, with Envoy's 200 ms among them."""
+
+
+class _CacheCollector(Collector):
+    """Look-ups and size of both caches, read once for all of their metrics."""
+
+    def __init__(self, read: Callable[[], CacheStats]) -> None:
+        """Keep where to read."""
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        stats = self._read()
+        lookups = CounterMetricFamily(
+            "stillwatch_cache_lookups", "Look-ups of what was computed lately.", labels=("cache", "result")
+        )
+        size = GaugeMetricFamily("stillwatch_cache_bytes", "Taken by what was computed lately.", labels=("cache",))
+        for name, use in (("windows", stats.windows), ("texts", stats.texts)):
+            lookups.add_metric((name, "hit"), use.hits)
+            lookups.add_metric((name, "miss"), use.misses)
+            size.add_metric((name,), use.num_bytes)
+        yield lookups
+        yield size
+        yield GaugeMetricFamily(
+            "stillwatch_cache_hit_ratio", "Windows found there, since the bundle was loaded.", stats.windows.hit_rate
+        )
 
 
 class Metrics:
@@ -53,7 +82,16 @@ class Metrics:
         self.audit_records = Counter("stillwatch_audit_records", "Records written.", registry=registry)
         self.audit_errors = Counter("stillwatch_audit_errors", "Records that could not be written.", registry=registry)
         self.ready = Gauge("stillwatch_ready", "1 while the service takes requests.", registry=registry)
-        self._build = Gauge("stillwatch_build", "Always 1.", ("version", "model_version"), registry=registry)
+        self.reloads = Counter(
+            "stillwatch_reloads",
+            "Files that changed, by whether they could be used.",
+            ("what", "result"),
+            registry=registry,
+        )
+        self.account_resets = Counter(
+            "stillwatch_account_resets", "Swaps of the bundle after which accounts began afresh.", registry=registry
+        )
+        self._build = Gauge("stillwatch_build_info", "Always 1.", ("version", "model_version"), registry=registry)
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for.
@@ -65,8 +103,17 @@ class Metrics:
         """
         Gauge(f"stillwatch_{name}", about, registry=self._registry).set_function(read)
 
+    def watch_cache(self, read: Callable[[], CacheStats]) -> None:
+        """Add what the scorer's caches tell; their counts begin anew with another bundle.
+
+        Args:
+            read: as `watch`.
+        """
+        self._registry.register(_CacheCollector(read))
+
     def tell_build(self, version: str, model_version: str) -> None:
-        """Tell what is running."""
+        """Tell what is running now."""
+        self._build.clear()
         self._build.labels(version, model_version).set(1)
 
     def render(self) -> bytes:

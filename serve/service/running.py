@@ -2,10 +2,12 @@
 
 On SIGTERM or SIGINT: `/readyz` says no and replies close their connections, but everything is still scored, for
 `drain_delay_s`; then nothing new is accepted and what was accepted is finished. A second signal skips the delay.
+On SIGHUP the bundle and the policy's files are looked at; see `reloading.py`.
 """
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from types import FrameType
@@ -15,6 +17,8 @@ import uvicorn
 from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.app import build_app
 from stillwatch.serve.service.events import tell
+from stillwatch.serve.service.loading import find_bundle, is_serving, load_model, sign_folder, warm_up
+from stillwatch.serve.service.reloading import Watched, Watcher
 from stillwatch.serve.service.scoring import Service, build_service
 from stillwatch.serve.service.settings import ListenConfig, ServeConfig
 
@@ -51,11 +55,35 @@ def run_service(settings: ServeConfig) -> None:
     """
     with bind_socket(settings.listen) as listener:
         service = build_service(settings)
+        watcher = Watcher(list_watched(service), service.metrics, poll_s=settings.reload.poll_s)
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: watcher.ask())
         try:
             _serve(service, listener)
         finally:
+            watcher.close()
             service.close()
     tell("stopped")
+
+
+def list_watched(service: Service) -> list[Watched]:
+    """What a service looks after while it runs."""
+    return [watch_bundle(service)]
+
+
+def watch_bundle(service: Service) -> Watched:
+    """The service's bundle: a new one is loaded, checked and warmed up while the old one serves."""
+    folder = find_bundle(service.config)
+
+    def take() -> dict[str, str] | None:
+        if is_serving(service.model, folder):
+            return None
+        model = load_model(service.config)
+        warm_up(model)
+        before = service.model.version
+        keeps = service.swap(model)
+        return {"before": before, "model_version": model.version, "accounts": "go_on" if keeps else "begin_afresh"}
+
+    return Watched("bundle", lambda: sign_folder(folder), take)
 
 
 def _serve(service: Service, listener: socket.socket) -> None:

@@ -15,24 +15,22 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from stillwatch.data.errors import ConfigError
-from stillwatch.data.labels import Role
-from stillwatch.data.records import Message, Request
+from stillwatch.data.records import Request
 from stillwatch.model.calibration import Action
-from stillwatch.model.scorer import Scorer
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.store import MemoryStateStore
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.audit import AuditLog
 from stillwatch.serve.service.batching import Batcher, Timing
 from stillwatch.serve.service.events import describe_error, tell
+from stillwatch.serve.service.generations import GenerationStore
+from stillwatch.serve.service.loading import LoadedModel, load_model, warm_up
 from stillwatch.serve.service.metrics import Metrics
 from stillwatch.serve.service.policy import Decision, decide, decide_unscored
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
 from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
 from stillwatch.serve.service.settings import ServeConfig
-
-_WARM_UP_CHARACTERS = (10, 300, 1_000, 10_000)
 
 
 class Service:
@@ -44,36 +42,28 @@ class Service:
         keys: who may ask; None where nobody is asked.
         is_ready: whether the warm-up is done and no end is near.
         is_draining: whether the end is near; requests are still scored.
+        model: what scores; see `swap`.
     """
 
-    def __init__(self, config: ServeConfig, scorer: Scorer, hasher: KeyedHasher, keys: ApiKeys | None) -> None:
+    def __init__(self, config: ServeConfig, model: LoadedModel, hasher: KeyedHasher, keys: ApiKeys | None) -> None:
         """Start the workers; see `build_service`."""
         self.config, self.metrics, self.keys = config, Metrics(), keys
         self.is_draining = False
         self._is_warm = False
-        self._hasher, self._scorer = hasher, scorer
-        self._thresholds = _list_thresholds(scorer)
+        self._hasher, self.model = hasher, model
+        self._thresholds = {model.version: model.thresholds}
         self._release = version("stillwatch")
         accounts = config.states
-        follows = scorer.bundle.has_stream_model
-        self._states = (
-            MemoryStateStore(max_accounts=accounts.max_accounts, expire_after_s=accounts.expire_after_s)
-            if follows
-            else None
-        )
-        self._counter = MemoryAccountCounter() if follows else None
+        self._states = MemoryStateStore(max_accounts=accounts.max_accounts, expire_after_s=accounts.expire_after_s)
+        self._counter = MemoryAccountCounter()
         audit = config.audit
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
         self._batcher: Batcher[ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
-        self.metrics.tell_build(self._release, scorer.bundle.version)
+        self.metrics.tell_build(self._release, model.version)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
-        cache = scorer.cache
-        self.metrics.watch("cache_bytes", "Taken by what was computed lately.", lambda: cache.stats().num_bytes)
-        self.metrics.watch("cache_hit_ratio", "Windows found there.", lambda: cache.stats().windows.hit_rate)
-        states = self._states
-        if states is not None:
-            self.metrics.watch("accounts", "Accounts with a state.", lambda: len(states))
+        self.metrics.watch("accounts", "Accounts with a state.", lambda: len(self._states))
+        self.metrics.watch_cache(lambda: self.model.scorer.cache.stats())
 
     @property
     def is_ready(self) -> bool:
@@ -81,14 +71,33 @@ class Service:
         return self._is_warm and not self.is_draining
 
     def warm_up(self) -> None:
-        """Score invented requests of several lengths, then be ready. They leave no trace in states or audit."""
+        """Score invented requests, then be ready."""
         started_s = time.monotonic()
-        for length in _WARM_UP_CHARACTERS:
-            text = ("warm up " * length)[:length]
-            self._scorer.score(Request((Message(Role.USER, text),)))
+        warm_up(self.model)
         self._is_warm = True
         self.metrics.ready.set(1)
         tell("ready", warm_up_ms=round((time.monotonic() - started_s) * 1000))
+
+    def swap(self, model: LoadedModel) -> bool:
+        """Score from now on with another model, which is warm; batches that were begun end with the old one.
+
+        Accounts go on where both models have the same stream layout; else they begin afresh, which is counted, and
+        what was kept of them is found again if the old model returns before it expires.
+
+        Args:
+            model: loaded, checked and warmed up.
+
+        Returns:
+            whether accounts go on.
+        """
+        before = self.model
+        self._thresholds[model.version] = model.thresholds
+        self.model = model
+        self.metrics.tell_build(self._release, model.version)
+        keeps = before.scorer.stream_layout in (None, model.scorer.stream_layout)
+        if not keeps:
+            self.metrics.account_resets.inc()
+        return keeps
 
     def start_draining(self) -> None:
         """Say from now on that no more should be sent here."""
@@ -130,7 +139,10 @@ class Service:
         )
 
     def _score(self, requests: Sequence[Request]) -> list[Verdict]:
-        return self._scorer.score_many(requests, states=self._states, counter=self._counter)
+        scorer = self.model.scorer  # one for the whole batch, whatever is swapped meanwhile
+        layout = scorer.stream_layout
+        states = None if layout is None else GenerationStore(self._states, layout)
+        return scorer.score_many(requests, states=states, counter=self._counter)
 
     def _finish(self, request: Request, verdict: Verdict, timing: Timing) -> ScoreReply:
         decision = decide(self.config.policy, verdict)
@@ -173,7 +185,7 @@ class Service:
             "late": timing.is_late,
             "request": told,
             "stream": stream,
-            "thresholds": self._thresholds,
+            "thresholds": dict(self._thresholds[verdict.model_version]),
             "model_version": model_version,
             "release": self._release,
         }
@@ -193,19 +205,7 @@ def build_service(config: ServeConfig) -> Service:
     keys = None if config.auth.keys_file is None else load_api_keys(config.auth.keys_file)
     if config.audit.file is not None and not config.audit.file.parent.is_dir():
         raise ConfigError(f"audit.file: {config.audit.file.parent}: no such folder; make it")
-    queue = config.queue
-    scorer = Scorer.load(config.bundle, num_threads=queue.threads_per_worker, cache_bytes=queue.cache_bytes)
-    return Service(config, scorer, hasher, keys)
-
-
-def _list_thresholds(scorer: Scorer) -> dict[str, float]:
-    """The thresholds that verdicts are made by, for the audit."""
-    calibration = scorer.bundle.calibration
-    found = {"review_logit": calibration.review_logit, "flag_logit": calibration.flag_logit}
-    stream = scorer.stream_calibration
-    if stream is not None:
-        found |= {"stream_review_logit": stream.review_logit, "stream_flag_logit": stream.flag_logit}
-    return found
+    return Service(config, load_model(config), hasher, keys)
 
 
 def _report(error: Exception) -> None:

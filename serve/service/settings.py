@@ -144,6 +144,14 @@ class AuditConfig(Config):
     """Size at which the file is put aside and a new one begun. None is ever deleted: archive them."""
 
 
+class ReloadConfig(Config):
+    """How changes of the bundle and of the policy's files are taken while the service runs."""
+
+    poll_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 5.0
+    """Seconds between two looks at them; a change that stood still for two looks is taken. SIGHUP has all looked at
+    at once; 0 leaves it at that."""
+
+
 class RequestLimitsConfig(Config):
     """How large what comes may be."""
 
@@ -165,7 +173,8 @@ class ServeConfig(Config):
     """All settings of the service."""
 
     bundle: Path | None = None
-    """Bundle folder; the one that ships with the package when left out."""
+    """Bundle folder, or a link to one; the one that ships with the package when left out. A new bundle there is taken
+    while the service runs, once it is loaded, checked and warm; a bad one is refused and the old one goes on."""
     listen: ListenConfig = ListenConfig()
     auth: AuthConfig = AuthConfig()
     queue: QueueConfig = QueueConfig()
@@ -173,6 +182,7 @@ class ServeConfig(Config):
     accounts: AccountsConfig = AccountsConfig()
     states: StatesConfig = StatesConfig()
     audit: AuditConfig = AuditConfig()
+    reload: ReloadConfig = ReloadConfig()
     limits: RequestLimitsConfig = RequestLimitsConfig()
 
     @model_validator(mode="after")

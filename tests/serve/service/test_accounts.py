@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from starlette.testclient import TestClient
 
 from stillwatch.data.configuration import parse_config
-from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX, Bundle, seal_bundle
-from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamModel
-from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
-from stillwatch.model.streams.layout import (
-    LAYOUT_VERSION,
-    NUM_ATTRIBUTE_SLOTS,
-    NUM_EMBEDDING_SLOTS,
-    WIDTH,
-    WINDOW,
-)
-from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from stillwatch.model.bundle import Bundle
 from stillwatch.serve.service.app import build_app
 from stillwatch.serve.service.scoring import build_service
 from stillwatch.serve.service.settings import ServeConfig
 
 HONEST = {"messages": [{"role": "user", "content": "hello hello"}]}
-PROMISE = Promise(account_fpr=0.01, upper_bound=0.02, confidence=0.95, horizon_requests=100, num_accounts=500)
-CALIBRATION = StreamCalibration(
-    slope=1.0,
-    intercept=0.0,
-    review_logit=2.0,
-    flag_logit=4.0,
-    review_promise=PROMISE,
-    flag_promise=PROMISE,
-    min_requests=4,
-    min_suspicious=3,
-)
-
-
-def build_counting_network() -> onnx.ModelProto:
-    """A stream network whose logit is the number of requests in the window."""
-    graph = helper.make_graph(
-        [helper.make_node("Cast", ["lengths"], ["logits"], to=TensorProto.FLOAT)],
-        "count",
-        [
-            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["accounts", WINDOW, WIDTH]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["accounts"]),
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["accounts"])],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
 @pytest.fixture
@@ -63,23 +25,8 @@ def audit(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(tiny_bundle: Bundle, tmp_path: Path, audit: Path) -> Iterator[TestClient]:
-    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-    num_attributes, width = len(tiny_bundle.manifest.attributes), tiny_bundle.manifest.embedding_width
-    model = StreamModel(
-        format_version=STREAM_FORMAT_VERSION,
-        layout_version=LAYOUT_VERSION,
-        fingerprint_version=FINGERPRINT_VERSION,
-        attribute_offset=(0.0,) * num_attributes,
-        attribute_matrix=((0.5,) * NUM_ATTRIBUTE_SLOTS,) * num_attributes,
-        embedding_offset=(0.0,) * width,
-        embedding_matrix=((0.5,) * NUM_EMBEDDING_SLOTS,) * width,
-        calibration=CALIBRATION,
-    )
-    (folder / STREAM_JSON).write_text(model.model_dump_json())
-    onnx.save(build_counting_network(), str(folder / STREAM_ONNX))
-    seal_bundle(folder, tiny_bundle.manifest)
-    settings = parse_config(ServeConfig, {"bundle": folder, "audit": {"file": audit}}, "settings", [])
+def client(stream_bundle: Bundle, audit: Path) -> Iterator[TestClient]:
+    settings = parse_config(ServeConfig, {"bundle": stream_bundle.folder, "audit": {"file": audit}}, "settings", [])
     service = build_service(settings)
     service.warm_up()
     with TestClient(build_app(service)) as client:

@@ -17,7 +17,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from stillwatch.model.bundle import DEFAULT_BUNDLE, Bundle
+from stillwatch.model.bundle import (
+    CALIBRATION,
+    DEFAULT_BUNDLE,
+    ONNX_MODEL,
+    Bundle,
+    copy_bundle,
+    load_bundle,
+    seal_bundle,
+)
 from stillwatch.serve.service.secrecy import KEY_VARIABLE
 
 pytestmark = pytest.mark.slow
@@ -153,6 +161,65 @@ def test_a_sigterm_under_load_loses_no_accepted_request(run: Callable[..., Runni
     assert len(statuses) > before
     assert set(statuses) == {200}
     assert any('"stopped"' in line for line in service.log)
+
+
+def test_swaps_of_the_bundle_under_load_lose_no_request_and_end_none_with_an_error(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    """The shipped bundle and one with other thresholds in turn, and a damaged one between them."""
+    shipped = load_bundle(DEFAULT_BUNDLE)
+    strict, bad, link = (tmp_path / name for name in ("strict", "bad", "link"))
+    versions = {shipped.version}
+    for number, folder in enumerate((strict, bad), 1):
+        copy_bundle(shipped, folder, with_torch=False)
+        calibration = shipped.calibration.model_copy(update={"flag_logit": shipped.calibration.flag_logit + number})
+        (folder / CALIBRATION).write_text(calibration.model_dump_json())
+        versions.add(seal_bundle(folder, shipped.manifest).version)
+    versions.remove(load_bundle(bad).version)
+    (bad / ONNX_MODEL).write_bytes(b"no network")
+
+    def point(folder: Path) -> None:
+        fresh = tmp_path / "fresh"
+        fresh.symlink_to(folder)
+        fresh.replace(link)
+
+    point(DEFAULT_BUNDLE)
+    service = run(link, "reload.poll_s=0.1", "listen.drain_delay_s=0", "queue.cache_bytes=0")
+    is_over = Event()
+
+    def send_until_over(number: int) -> list[tuple[int, str]]:
+        seen: list[tuple[int, str]] = []
+        with httpx2.Client(base_url=service.url, timeout=WAIT_S) as client:
+            while not is_over.is_set():
+                reply = client.post("/v1/score", json=say(f"Which plants like shade? {number} {len(seen)}"))
+                seen.append((reply.status_code, reply.json().get("model_version", "")))
+        return seen
+
+    def count(event: str) -> int:
+        return sum(f'"{event}"' in line for line in service.log)
+
+    def swap(folder: Path, event: str, *, by_signal: bool) -> None:
+        before, until_s = count(event), time.monotonic() + WAIT_S
+        point(folder)
+        if by_signal:
+            service.process.send_signal(signal.SIGHUP)
+        while count(event) == before:
+            assert time.monotonic() < until_s, service.log
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(8) as pool:
+        senders = [pool.submit(send_until_over, number) for number in range(8)]
+        try:
+            for turn in range(3):
+                swap(strict, "reloaded", by_signal=turn == 0)
+                swap(bad, "reload_refused", by_signal=turn == 0)
+                swap(DEFAULT_BUNDLE, "reloaded", by_signal=turn == 0)
+        finally:
+            is_over.set()
+        replies = [reply for sender in senders for reply in sender.result(WAIT_S)]
+    assert service.stop() == 0
+    assert {status for status, _ in replies} == {200}
+    assert {version for _, version in replies} == versions
 
 
 def test_an_overload_is_refused_at_once_and_the_rest_is_answered(run: Callable[..., Running]) -> None:
