@@ -30,12 +30,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stillwatch.data.errors import InputError
 from stillwatch.data.records import Request
 from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_reply
+from stillwatch.serve.service.describing import METRICS, READINESS, describe_call, describe_replies
 from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.guardrail_api import GUARDRAIL, add_guardrail
 from stillwatch.serve.service.reading import (
-    ACCOUNT_HEADER,
-    DEADLINE_HEADER,
-    TIME_HEADER,
     Sender,
     decode_object,
     read_batch,
@@ -45,15 +43,7 @@ from stillwatch.serve.service.reading import (
     read_sender,
 )
 from stillwatch.serve.service.refusals import Code, RefusedError
-from stillwatch.serve.service.replies import (
-    REFUSAL_EXAMPLE,
-    REQUEST_EXAMPLES,
-    SCORE_EXAMPLE,
-    BatchReply,
-    RefusalReply,
-    ScoreReply,
-    StateReply,
-)
+from stillwatch.serve.service.replies import BatchReply, RefusalReply, ScoreReply, StateReply
 from stillwatch.serve.service.scoring import Service
 
 SECURITY_HEADERS = {
@@ -146,13 +136,20 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     async def healthz() -> StateReply:
         return StateReply(status="ok")
 
-    @app.get("/readyz", tags=["probes"], summary="Whether requests should be sent here", responses={503: {}})
+    @app.get("/readyz", tags=["probes"], summary="Whether requests should be sent here", responses=READINESS)
     async def readyz() -> Response:
         status = "ready" if service.is_ready else "draining" if service.is_draining else "warming_up"
         headers = {} if service.is_ready else {"Retry-After": "1"}
         return _answer(StateReply(status=status), 200 if service.is_ready else 503, headers)
 
-    @app.get("/metrics", tags=["probes"], summary="For Prometheus", dependencies=[_authorise(service)])
+    @app.get(
+        "/metrics",
+        tags=["probes"],
+        summary="For Prometheus",
+        dependencies=[_authorise(service)],
+        response_class=Response,
+        responses=METRICS,
+    )
     async def metrics() -> Response:
         return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
@@ -191,11 +188,9 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         SCORE,
         tags=["scoring"],
         summary="Score one request",
-        description=f"The headers {ACCOUNT_HEADER}, {TIME_HEADER} and {DEADLINE_HEADER} tell who sent it, when, and "
-        "in how many milliseconds an answer is due.",
         dependencies=[_authorise(service)],
-        responses=_describe_replies(ScoreReply),
-        openapi_extra=_describe_body(REQUEST_EXAMPLES),
+        responses=describe_replies(ScoreReply),
+        openapi_extra=describe_call(ScoreReply),
     )
     async def score(call: Call) -> Response:
         async with admit(call) as read:
@@ -211,8 +206,8 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         summary="Score many requests",
         description="All are let in or none; one that cannot be read or is too late is told in its place.",
         dependencies=[_authorise(service)],
-        responses=_describe_replies(BatchReply),
-        openapi_extra=_describe_body(_BATCH_EXAMPLES),
+        responses=describe_replies(BatchReply),
+        openapi_extra=describe_call(BatchReply),
     )
     async def score_batch(call: Call) -> Response:
         async with admit(call) as read:
@@ -254,31 +249,3 @@ def _tell_failure(warming: asyncio.Task[None]) -> None:
 
 def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(reply.model_dump_json(), status, headers, media_type="application/json")
-
-
-_BATCH_EXAMPLES = {
-    "batch": {"summary": "Bodies and wrappers", "value": {"requests": [e["value"] for e in REQUEST_EXAMPLES.values()]}}
-}
-
-
-def _describe_body(examples: Mapping[str, object]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"type": "object"}, "examples": examples}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _describe_replies(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    example: object = SCORE_EXAMPLE if model is ScoreReply else {"results": [SCORE_EXAMPLE, REFUSAL_EXAMPLE]}
-    told: dict[int | str, dict[str, Any]] = {
-        200: {"model": model, "content": {"application/json": {"example": example}}}
-    }
-    about = {
-        400: "Not a request",
-        401: "No key, or an unknown one",
-        408: "The body came too slowly",
-        413: "The body is too large",
-        415: "Not application/json",
-        429: "Overloaded: nothing was scored; see Retry-After",
-        503: "No verdict in time, not ready, or the scorer failed; see Retry-After",
-    }
-    refusal = {"model": RefusalReply, "content": {"application/json": {"example": REFUSAL_EXAMPLE}}}
-    return told | {status: {"description": words, **refusal} for status, words in about.items()}

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from stillwatch.data.errors import InputError, kind_of
 from stillwatch.data.records import Request
 from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_reply
+from stillwatch.serve.service.describing import UNAUTHORISED
 from stillwatch.serve.service.reading import Sender, decode_object, read_bare_request, read_body, read_deadline_s
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply
@@ -144,6 +145,7 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
         summary="LiteLLM's Generic Guardrail API",
         description="`BLOCKED` in mode block alone. A request that cannot be scored is answered by policy.on_failure.",
         dependencies=[authorise],
+        responses=UNAUTHORISED,
         openapi_extra=_BODY,
         response_model_exclude_none=True,
     )

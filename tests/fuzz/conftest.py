@@ -73,7 +73,6 @@ PIECES = (
     "r e a s o n i n g",
     "\U000e0041\U000e0042\ufe0f",
     "\x00\x07\x1b[31m",
-    "\ud800",
     "a\u0301" * 40,
     "\ufdfa" * 20,
     base64.b64encode(f"{CANARY} hello".encode() * 4).decode(),
@@ -90,7 +89,7 @@ NUMBERS = (
     | st.floats()
     | st.sampled_from([2**31, 2**63, 10**40, -0.0, 1e308, 5e-324, 4_000_000_000])
 )
-SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS | st.just(f"\ud800{CANARY}")
 
 
 def _nest(depth: int) -> Any:
@@ -105,15 +104,19 @@ JSON = st.recursive(
 ) | st.integers(60, 100).map(_nest)
 
 
+OBJECTS = st.dictionaries(TEXTS, JSON, max_size=3)
+
+
 def mostly(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What fits, and one time in six what need not."""
-    return st.integers(0, 5).flatmap(lambda draw: valid if draw else JSON)
+    """What fits, and one time in twenty what need not."""
+    return st.integers(0, 19).flatmap(lambda draw: valid if draw else JSON)
 
 
-def fields(**kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with any of the fields, and now and then a strange one."""
-    known = st.fixed_dictionaries({}, optional={name: mostly(kind) for name, kind in kinds.items()})
-    strange = st.just({}) | st.just({}) | st.dictionaries(TEXTS, JSON, max_size=2)
+def fields(*always: str, **kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with any of the fields, some always, and now and then a strange one."""
+    drawn = {name: mostly(kind) for name, kind in kinds.items()}
+    known = st.fixed_dictionaries({name: drawn.pop(name) for name in always}, optional=drawn)
+    strange = st.just({}) | st.dictionaries(TEXTS, JSON, max_size=2)
     return st.tuples(known, strange).map(lambda both: {**both[1], **both[0]})
 
 
@@ -122,48 +125,58 @@ def words(*choices: str) -> st.SearchStrategy[str]:
     return st.sampled_from(choices)
 
 
+NAMES = TEXTS.map(lambda text: text or "name")
 PARTS = fields(
+    "type",
     type=words("text", "image_url", "tool_use", "tool_result", "thinking", "input_text", CANARY),
     text=TEXTS,
     image_url=JSON,
-    name=TEXTS,
-    input=JSON,
+    name=NAMES,
+    input=OBJECTS,
     content=TEXTS,
     thinking=TEXTS,
     source=JSON,
 )
 CALLS = fields(
-    id=TEXTS, type=words("function"), function=fields(name=TEXTS, arguments=TEXTS | JSON), name=TEXTS, input=JSON
+    "function",
+    id=TEXTS,
+    type=words("function"),
+    function=fields("name", name=NAMES, arguments=TEXTS | OBJECTS),
+    name=TEXTS,
+    input=OBJECTS,
 )
 MESSAGES = fields(
-    role=words("user", "assistant", "system", "developer", "tool", "function", CANARY),
+    "role",
+    "content",
+    role=words("user", "assistant", "system", "developer", "tool", "function"),
     content=TEXTS | st.lists(mostly(PARTS), max_size=3),
     tool_calls=st.lists(mostly(CALLS), max_size=2),
-    function_call=fields(name=TEXTS, arguments=TEXTS),
+    function_call=fields("name", name=NAMES, arguments=TEXTS),
     name=TEXTS,
     refusal=TEXTS,
     reasoning_content=TEXTS,
 )
 SURE_MESSAGES = st.fixed_dictionaries({"role": words("user", "assistant", "system"), "content": TEXTS})
 TOOLS = fields(
+    "function",
     type=words("function", "custom", CANARY),
-    function=fields(name=TEXTS, description=TEXTS, parameters=JSON),
+    function=fields("name", name=NAMES, description=TEXTS, parameters=OBJECTS),
     name=TEXTS,
     description=TEXTS,
-    input_schema=JSON,
+    input_schema=OBJECTS,
 )
 BODIES = st.tuples(
     fields(
         system=TEXTS | st.lists(PARTS, max_size=2),
         tools=st.lists(mostly(TOOLS), max_size=2),
-        functions=st.lists(fields(name=TEXTS, description=TEXTS, parameters=JSON), max_size=2),
-        temperature=st.floats(0, 2) | NUMBERS,
+        functions=st.lists(fields("name", name=NAMES, description=TEXTS, parameters=OBJECTS), max_size=2),
+        temperature=st.floats(0, 2),
         top_p=st.floats(0, 1),
-        max_tokens=st.integers(0, 10_000) | NUMBERS,
+        max_tokens=st.integers(0, 10_000),
         max_completion_tokens=st.integers(0, 10_000),
         n=st.integers(0, 10),
-        response_format=JSON,
-        output_config=fields(format=JSON),
+        response_format=OBJECTS,
+        output_config=fields(format=OBJECTS),
         metadata=fields(user_id=TEXTS),
         id=TEXTS,
         user=TEXTS,
@@ -172,7 +185,7 @@ BODIES = st.tuples(
         model=TEXTS,
         stream=st.booleans(),
     ),
-    st.lists(SURE_MESSAGES, min_size=1, max_size=4) | st.lists(mostly(MESSAGES), max_size=3),
+    st.lists(SURE_MESSAGES, min_size=1, max_size=4) | st.lists(mostly(MESSAGES), min_size=1, max_size=3),
 ).map(lambda both: {**both[0], "messages": both[1]})
 
 

@@ -14,7 +14,9 @@ from starlette.testclient import TestClient
 from stillwatch.data.configuration import parse_config
 from stillwatch.model.bundle import Bundle
 from stillwatch.serve.audit import find_record
-from stillwatch.serve.service.app import SECURITY_HEADERS, build_app
+from stillwatch.serve.service.app import SCORE, SCORE_BATCH, SECURITY_HEADERS, build_app
+from stillwatch.serve.service.guardrail_api import GUARDRAIL
+from stillwatch.serve.service.reading import ACCOUNT_HEADER, DEADLINE_HEADER, TIME_HEADER
 from stillwatch.serve.service.replies import BatchReply, RefusalReply, ScoreReply
 from stillwatch.serve.service.scoring import build_service
 from stillwatch.serve.service.secrecy import make_api_key
@@ -187,10 +189,14 @@ def test_every_reply_has_security_headers_and_none_lets_another_origin_in(start:
 
 def test_openapi_shows_both_bodies_and_every_refusal(start: Start) -> None:
     told = start().get("/openapi.json").json()
-    assert set(told["paths"]) == {"/v1/score", "/v1/score/batch", "/healthz", "/readyz", "/metrics"}
+    assert set(told["paths"]) == {SCORE, SCORE_BATCH, GUARDRAIL, "/healthz", "/readyz", "/metrics"}
     score = told["paths"]["/v1/score"]["post"]
     assert set(score["requestBody"]["content"]["application/json"]["examples"]) == {"openai", "anthropic", "wrapper"}
     assert {"200", "400", "401", "413", "415", "429", "503"} <= set(score["responses"])
+    assert [each["name"] for each in score["parameters"]] == [ACCOUNT_HEADER, TIME_HEADER, DEADLINE_HEADER]
+    assert [kind.partition(";")[0] for kind in told["paths"]["/metrics"]["get"]["responses"]["200"]["content"]] == [
+        "text/plain"
+    ]
 
 
 def test_the_examples_of_openapi_are_requests(start: Start) -> None:
