@@ -60,7 +60,10 @@ _bearer = HTTPBearer(auto_error=False, description="A key of auth.keys_file, whe
 
 
 class Shell:
-    """Around every reply: security headers, time and status counted, connections closed while draining."""
+    """Around every reply: security headers, time and status counted, connections closed while draining.
+
+    What nobody else handled ends here: the log tells its type and place, and the caller gets a refusal like any other.
+    """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         """Stand around an app."""
@@ -74,9 +77,12 @@ class Shell:
         metrics = self._service.metrics
         route = scope["path"] if scope["path"] in ROUTES else "other"
         started_s = time.monotonic()
+        has_begun = False
 
         async def send_on(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update(SECURITY_HEADERS)
                 if self._service.is_draining:
@@ -86,7 +92,13 @@ class Shell:
             await send(message)
 
         with metrics.in_flight.track_inprogress():
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            except Exception as error:  # whatever it is, its words stay here
+                if has_begun:  # the server cuts the connection
+                    raise
+                tell("call_failed", level=logging.ERROR, **describe_error(error))
+                await _refuse(self._service, RefusedError(Code.SERVICE_FAILED))(scope, receive, send_on)
 
 
 def build_app(service: Service) -> FastAPI:
@@ -120,14 +132,10 @@ def _add_handlers(app: FastAPI, service: Service) -> None:
         if isinstance(error, HTTPException):
             error = RefusedError(Code.METHOD if error.status_code == 405 else Code.NOT_FOUND)
         if not isinstance(error, RefusedError):
-            tell("call_failed", level=logging.ERROR, **describe_error(error))
-            error = RefusedError(Code.SCORER_FAILED)
-        headers = {"Retry-After": str(error.retry_after_s)} if error.is_temporary else {}
-        if error.code is Code.UNAUTHORISED:
-            headers["WWW-Authenticate"] = "Bearer"
-        return _answer(service.refuse(error), error.status, headers)
+            raise error
+        return _refuse(service, error)
 
-    for kind in (RefusedError, InputError, HTTPException, Exception):
+    for kind in (RefusedError, InputError, HTTPException):
         app.add_exception_handler(kind, refuse)
 
 
@@ -248,4 +256,11 @@ def _tell_failure(warming: asyncio.Task[None]) -> None:
 
 
 def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _refuse(service: Service, refused: RefusedError) -> Response:
+    headers = {"Retry-After": str(refused.retry_after_s)} if refused.is_temporary else {}
+    if refused.code is Code.UNAUTHORISED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _answer(service.refuse(refused), refused.status, headers)
+
+
     return Response(reply.model_dump_json(), status, headers, media_type="application/json")

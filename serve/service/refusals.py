@@ -29,6 +29,7 @@ class Code(StrEnum):
     NOT_READY = "not_ready"
     DRAINING = "draining"
     SCORER_FAILED = "scorer_failed"
+    SERVICE_FAILED = "service_failed"
 
 
 REFUSALS: Mapping[Code, tuple[int, str]] = MappingProxyType(
@@ -47,6 +48,7 @@ REFUSALS: Mapping[Code, tuple[int, str]] = MappingProxyType(
         Code.NOT_READY: (503, "warming up; ask /readyz"),
         Code.DRAINING: (503, "shutting down; ask another replica"),
         Code.SCORER_FAILED: (503, "the scorer failed on this request; the log tells where"),
+        Code.SERVICE_FAILED: (500, "the service failed on this call; the log tells where"),
     }
 )
 """Status and words of every code."""

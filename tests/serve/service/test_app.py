@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from stillwatch.data.configuration import parse_config
@@ -233,3 +234,26 @@ def test_an_account_in_the_body_counts_only_where_told(start: Start, tmp_path: P
         record = find_record(path, reply.json()["id"])
         assert record is not None
         assert (record["account_hash"] is not None) is told
+
+
+def test_an_error_that_nobody_expected_is_a_refusal_with_headers_and_without_its_words(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = start(*BLOCK)
+    assert isinstance(client.app, FastAPI)
+
+    async def fail() -> None:
+        raise RuntimeError(CANARY)
+
+    client.app.add_api_route("/fail", fail)
+    reply = client.get("/fail")
+    told = RefusalReply.model_validate(reply.json())
+    assert (reply.status_code, told.error.code, told.block) == (500, "service_failed", True)
+    assert all(reply.headers[name] == value for name, value in SECURITY_HEADERS.items())
+    metrics = client.get("/metrics").text
+    assert 'stillwatch_http_requests_total{route="other",status="500"} 1.0' in metrics
+    assert 'stillwatch_refusals_total{code="service_failed",result="block"} 1.0' in metrics
+    (event,) = [record for record in caplog.records if record.msg == "call_failed"]
+    facts = vars(event)["facts"]
+    assert facts["error"] == "RuntimeError"
+    assert CANARY not in reply.text + metrics + caplog.text + str(facts)
