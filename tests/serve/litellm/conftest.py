@@ -30,7 +30,7 @@ import yaml
 
 from stillwatch.serve.service.secrecy import KEY_VARIABLE
 
-WAIT_S = 120.0
+WAIT_S = 300.0  # the proxy alone computes for ten seconds before it listens
 CANARY = "zanzibar"
 ANSWER = ("It depends", " on the soil", ".")
 AUTHENTICATION = f"""
@@ -124,7 +124,7 @@ class Running:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(WAIT_S / 4)
+                self.process.wait(WAIT_S / 10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
