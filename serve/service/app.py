@@ -142,13 +142,14 @@ def _add_handlers(app: FastAPI, service: Service) -> None:
 def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", tags=["probes"], summary="Whether the process lives")
     async def healthz() -> StateReply:
-        return StateReply(status="ok")
+        return StateReply(status="ok", degraded=service.degraded)
 
     @app.get("/readyz", tags=["probes"], summary="Whether requests should be sent here", responses=READINESS)
     async def readyz() -> Response:
         status = "ready" if service.is_ready else "draining" if service.is_draining else "warming_up"
         headers = {} if service.is_ready else {"Retry-After": "1"}
-        return _answer(StateReply(status=status), 200 if service.is_ready else 503, headers)
+        reply = StateReply(status=status, degraded=service.degraded)
+        return _answer(reply, 200 if service.is_ready else 503, headers)
 
     @app.get(
         "/metrics",
@@ -255,7 +256,6 @@ def _tell_failure(warming: asyncio.Task[None]) -> None:
         tell("warm_up_failed", level=logging.ERROR, **describe_error(error))
 
 
-def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
 def _refuse(service: Service, refused: RefusedError) -> Response:
     headers = {"Retry-After": str(refused.retry_after_s)} if refused.is_temporary else {}
     if refused.code is Code.UNAUTHORISED:
@@ -263,4 +263,5 @@ def _refuse(service: Service, refused: RefusedError) -> Response:
     return _answer(service.refuse(refused), refused.status, headers)
 
 
+def _answer(reply: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(reply.model_dump_json(), status, headers, media_type="application/json")

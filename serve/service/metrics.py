@@ -79,6 +79,9 @@ class Metrics:
             "stillwatch_batch_requests", "Requests of a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry
         )
         self.late = Counter("stillwatch_late_verdicts", "Verdicts after their deadline.", registry=registry)
+        self.degraded = Counter(
+            "stillwatch_degraded_verdicts", "Verdicts that lack their stream, by why.", ("reason",), registry=registry
+        )
         self.audit_records = Counter("stillwatch_audit_records", "Records written.", registry=registry)
         self.audit_errors = Counter("stillwatch_audit_errors", "Records that could not be written.", registry=registry)
         self.ready = Gauge("stillwatch_ready", "1 while the service takes requests.", registry=registry)

@@ -61,7 +61,10 @@ class ScoreReply(_Reply):
     """Of this verdict: what `stillwatch explain` asks for."""
     request: RequestPart
     stream: StreamPart | None
-    """None where the account was not told, or the bundle has no stream model."""
+    """None where the account was not told, the bundle has no stream model, or `degraded` says why."""
+    degraded: str | None
+    """Why the stream was not followed although it should have been, such as `state_store_away`: judge by the request
+    alone what stands here, and the account when the store is back."""
     model_version: str
     queue_ms: float
     """Waiting."""
@@ -98,6 +101,8 @@ class StateReply(BaseModel):
     """Whether the service lives or takes requests."""
 
     status: str = Field(examples=["ok", "ready", "warming_up", "draining"])
+    degraded: str | None = Field(None, examples=["state_store_away"])
+    """Why streams are not followed at present; requests are scored all the same."""
 
 
 def build_score_reply(verdict_id: str, verdict: Verdict, decision: Decision, timing: Timing) -> ScoreReply:
@@ -109,6 +114,7 @@ def build_score_reply(verdict_id: str, verdict: Verdict, decision: Decision, tim
         **asdict(decision),
         request=RequestPart.model_validate(request),
         stream=None if verdict.stream is None else StreamPart.model_validate(told["stream"]),
+        degraded=verdict.degraded,
         model_version=verdict.model_version,
         queue_ms=round(timing.queue_s * 1000, 3),
         scoring_ms=round(timing.scoring_s * 1000, 3),
@@ -137,6 +143,7 @@ SCORE_EXAMPLE = {
         "coverage": {"characters": 310, "tokens": 80, "windows": 1, "windows_encoded": 1, "top_window": 0},
     },
     "stream": None,
+    "degraded": None,
     "model_version": "stillwatch-default-d889ef2deda2",
     "queue_ms": 0.1,
     "scoring_ms": 12.5,

@@ -17,8 +17,6 @@ from importlib.metadata import version
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.records import Request
 from stillwatch.model.calibration import Action
-from stillwatch.model.streams.accounts import MemoryAccountCounter
-from stillwatch.model.streams.store import MemoryStateStore
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.audit import AuditLog
 from stillwatch.serve.service.batching import Batcher, Timing
@@ -31,6 +29,8 @@ from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
 from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
 from stillwatch.serve.service.settings import ServeConfig
+from stillwatch.serve.stores.opening import open_stores
+from stillwatch.serve.stores.report import LinkChange
 
 
 class Service:
@@ -53,17 +53,22 @@ class Service:
         self._hasher, self.model = hasher, model
         self._thresholds = {model.version: model.thresholds}
         self._release = version("stillwatch")
-        accounts = config.states
-        self._states = MemoryStateStore(max_accounts=accounts.max_accounts, expire_after_s=accounts.expire_after_s)
-        self._counter = MemoryAccountCounter()
+        self._stores = stores = open_stores(config.states, _tell_link)
         audit = config.audit
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
         self._batcher: Batcher[ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
         self.metrics.tell_build(self._release, model.version)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
-        self.metrics.watch("accounts", "Accounts with a state.", lambda: len(self._states))
+        self.metrics.watch("accounts", "Accounts with a state in this process.", lambda: stores.num_accounts)
+        self.metrics.watch("states_dropped", "States and counts dropped as unreadable.", lambda: stores.num_dropped)
+        self.metrics.watch("degraded", "1 while streams are not followed.", lambda: stores.degraded is not None)
         self.metrics.watch_cache(lambda: self.model.scorer.cache.stats())
+
+    @property
+    def degraded(self) -> str | None:
+        """Why streams are not followed at present; requests are scored all the same."""
+        return self._stores.degraded
 
     @property
     def is_ready(self) -> bool:
@@ -108,6 +113,7 @@ class Service:
         """Answer what waits, stop the workers, and close the audit."""
         self.start_draining()
         self._batcher.close()
+        self._stores.close()
         if self._audit is not None:
             self._audit.close()
 
@@ -141,8 +147,8 @@ class Service:
     def _score(self, requests: Sequence[Request]) -> list[Verdict]:
         scorer = self.model.scorer  # one for the whole batch, whatever is swapped meanwhile
         layout = scorer.stream_layout
-        states = None if layout is None else GenerationStore(self._states, layout)
-        return scorer.score_many(requests, states=states, counter=self._counter)
+        states = None if layout is None else GenerationStore(self._stores.states, layout)
+        return scorer.score_many(requests, states=states, counter=self._stores.counter)
 
     def _finish(self, request: Request, verdict: Verdict, timing: Timing) -> ScoreReply:
         decision = decide(self.config.policy, verdict)
@@ -154,6 +160,8 @@ class Service:
         metrics.batch_requests.observe(timing.batch_requests)
         if timing.is_late:
             metrics.late.inc()
+        if verdict.degraded is not None:
+            metrics.degraded.labels(verdict.degraded).inc()
         is_plain = verdict.action is Action.ALLOW and (verdict.stream is None or verdict.stream.action is Action.ALLOW)
         if self._audit is not None and not is_plain:
             self._record(self._audit, self._describe(verdict_id, request, verdict, decision, timing))
@@ -172,7 +180,7 @@ class Service:
         self, verdict_id: str, request: Request, verdict: Verdict, decision: Decision, timing: Timing
     ) -> dict[str, object]:
         told = verdict.to_dict()
-        stream, model_version = told.pop("stream"), told.pop("model_version")
+        stream, model_version, degraded = told.pop("stream"), told.pop("model_version"), told.pop("degraded")
         del told["id"]
         return {
             "id": verdict_id,
@@ -185,6 +193,7 @@ class Service:
             "late": timing.is_late,
             "request": told,
             "stream": stream,
+            "degraded": degraded,
             "thresholds": dict(self._thresholds[verdict.model_version]),
             "model_version": model_version,
             "release": self._release,
@@ -196,16 +205,27 @@ def build_service(config: ServeConfig) -> Service:
 
     Raises:
         BundleError: the bundle cannot be used.
-        ConfigError: a file of keys cannot be used.
+        ConfigError: a file of keys cannot be used, or the store of states lacks an address or the accounts their key.
         SourceError: the audit cannot be opened.
     """
     hasher = load_hasher(config.accounts.key_file)
     if not hasher.is_lasting:
         tell("account_key_is_random", level=logging.WARNING, remedy="set accounts.key_file or STILLWATCH_ACCOUNT_KEY")
+    if config.states.store != "memory" and not hasher.is_lasting:
+        raise ConfigError(
+            "states.store: replicas need one account key; set accounts.key_file or STILLWATCH_ACCOUNT_KEY"
+        )
     keys = None if config.auth.keys_file is None else load_api_keys(config.auth.keys_file)
     if config.audit.file is not None and not config.audit.file.parent.is_dir():
         raise ConfigError(f"audit.file: {config.audit.file.parent}: no such folder; make it")
     return Service(config, load_model(config), hasher, keys)
+
+
+def _tell_link(change: LinkChange) -> None:
+    if change.is_away:
+        tell("state_store_away", level=logging.WARNING, error=change.error, meanwhile="requests without streams")
+    else:
+        tell("state_store_back", away_s=round(change.away_s, 3))
 
 
 def _report(error: Exception) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from redis.retry import Retry
 
 from stillwatch.data.errors import ConfigError, StoreError
 from stillwatch.model.streams.store import Degraded
+from stillwatch.serve.stores.report import LinkChange
 
 T = TypeVar("T")
 
@@ -33,21 +33,6 @@ _FIRST_PAUSE_S = 0.1
 _PROBE_MS = 10_000
 _MOST_CONNECTIONS = 1024  # a thread needs one; none should be told that there are too many
 _TCP = {"socket_keepalive"}
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChange:
-    """The server went away or came back.
-
-    Attributes:
-        is_away: which of the two.
-        error: type of the last failure, without its words; None when it came back.
-        away_s: how long it was away, 0 when it went.
-    """
-
-    is_away: bool
-    error: str | None = None
-    away_s: float = 0.0
 
 
 class RedisLink:

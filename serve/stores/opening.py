@@ -16,10 +16,11 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.store import Degraded, MemoryStateStore
 from stillwatch.serve.service.settings import StatesConfig
+from stillwatch.serve.stores.report import LinkChange
 
 if TYPE_CHECKING:
     from stillwatch.serve.stores.counts import RedisAccountCounter
-    from stillwatch.serve.stores.link import LinkChange, RedisLink
+    from stillwatch.serve.stores.link import RedisLink
     from stillwatch.serve.stores.states import RedisStateStore
 
 URL_VARIABLE = "STILLWATCH_REDIS_URL"

@@ -69,10 +69,16 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def record_commands(self) -> None:
+        """Keep every command from now on, its arguments cut at 128 bytes."""
+        self.client.config_set("slowlog-max-len", 1_000_000)
+        self.client.config_set("slowlog-log-slower-than", 0)
+
     def read_all(self) -> bytes:
-        """Every key and every value as they lie in the server."""
-        keys = list(self.client.scan_iter())
-        return b"\n".join(part for key in keys for part in (key, self.client.dump(key) or b""))
+        """Every key and every value as they lie in the server, and every command that was recorded."""
+        found = [part for key in self.client.scan_iter() for part in (key, self.client.get(key) or b"")]
+        found += [entry["command"] for entry in self.client.slowlog_get(1_000_000)]
+        return b"\n".join(found)
 
 
 def find_server() -> str:

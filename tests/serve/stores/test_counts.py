@@ -12,7 +12,8 @@ import pytest
 from stillwatch.model.streams.accounts import DAY_S, MemoryAccountCounter, Others, count_others
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION, Fingerprints
 from stillwatch.serve.stores.counts import LARGE_COUNT, RedisAccountCounter
-from stillwatch.serve.stores.link import LinkChange, RedisLink
+from stillwatch.serve.stores.link import RedisLink
+from stillwatch.serve.stores.report import LinkChange
 from stillwatch.serve.stores.states import KEYS_VERSION
 
 NOW_S = 20_000 * DAY_S

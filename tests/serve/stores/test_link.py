@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stillwatch.data.errors import ConfigError, StoreError
-from stillwatch.serve.stores.link import FAILURES_TO_OPEN, LinkChange, RedisLink
+from stillwatch.serve.stores.link import FAILURES_TO_OPEN, RedisLink
+from stillwatch.serve.stores.report import LinkChange
 
 WAIT_S = 30.0
 TIMEOUT_S = 0.5

@@ -12,7 +12,8 @@ import pytest
 from stillwatch.data.errors import InputError
 from stillwatch.model.streams.state import MAX_STATE_BYTES
 from stillwatch.model.streams.store import MemoryStateStore
-from stillwatch.serve.stores.link import LinkChange, RedisLink
+from stillwatch.serve.stores.link import RedisLink
+from stillwatch.serve.stores.report import LinkChange
 from stillwatch.serve.stores.states import KEYS_VERSION, LAYOUT, RedisStateStore
 
 Make = Callable[..., Any]
