@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from stillwatch.model.bundle import MODEL_CARD, load_bundle
 from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.suite import TrainingSuite, digest_suite
 from stillwatch.train.suites.training import list_held_out, plan_training, run_training
@@ -60,7 +61,7 @@ def test_a_suite_trains_with_each_technique_held_out_and_tells_it(
             *("sources=[{kind: generated, num_requests: 400}]", f"model.encoder={bert_folder}", "model.max_tokens=64"),
             *("model.overlap_tokens=8", "model.freeze_layers=-1", "fit.requests_per_epoch=64", "fit.train_windows=1"),
             *("evaluate.baselines=[tfidf]", "evaluate.bootstrap_replicates=100", "tracking.experiment=suite-training"),
-            *("split.hold_out=techniques", "split.run_folds=[0, 3]", "name=techniques"),
+            *("split.hold_out=techniques", "split.run_folds=[0, 3]", "name=techniques", "bundle.calibrate_on=test"),
         ),
     )
     config = plan_training(suite, data=None)
@@ -71,3 +72,9 @@ def test_a_suite_trains_with_each_technique_held_out_and_tells_it(
     assert [group.name for group in found.cases[-1].groups] == ["reasoning_elicitation", "preference_grading"]
     assert found.first.has_probabilities
     assert found.first.metrics.ece is not None
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    tested = [row for row in found.records if row.fold == 0 and row.is_decided]  # by the model of the bundle
+    assert bundle.calibration.fitted_on == "test"
+    assert bundle.calibration.num_benign == sum(row.label == "benign" for row in tested)
+    assert any("families left out of that fit" in note for note in found.first.notes)
+    assert "by a fit on all the others" in (bundle.folder / MODEL_CARD).read_text("utf-8")
