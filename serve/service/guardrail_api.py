@@ -4,7 +4,10 @@ Follows `POST /beta/litellm_basic_guardrail_api` as LiteLLM 1.106 calls it. Only
 is `BLOCKED`; review, shadow mode and all else are `NONE`, and nothing is ever rewritten. Answers of a model come here
 too where an operator asks for it; they are not what is watched, and pass unscored. A call that could not be scored
 is answered 200 by `policy.on_failure`, so that one setting says what happens; only where this service itself is out
-of reach does LiteLLM's own `unreachable_fallback` decide. LiteLLM sends no sampling parameters.
+of reach does LiteLLM's own `unreachable_fallback` decide.
+
+LiteLLM sends no sampling parameters, and does not tell a prompt from a text to embed: which models are guarded is for
+its configuration to say.
 """
 
 from __future__ import annotations

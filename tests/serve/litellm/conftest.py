@@ -176,13 +176,16 @@ def start_service(folder: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def start_proxy(folder: Path, upstream: CountingServer, proxy_environment: Path) -> Iterator[Start]:
-    """Starts a LiteLLM proxy in front of the upstream, with guardrails that a request names."""
+    """Starts a LiteLLM proxy in front of the upstream: model `any`, and `guarded`, which names a guardrail itself."""
     with ExitStack() as stack:
 
-        def start(guardrails: list[dict[str, Any]]) -> Running:
+        def start(guardrails: list[dict[str, Any]], guarded_by: str) -> Running:
             model = {"model": "openai/any", "api_base": f"{upstream.url}/v1", "api_key": "none"}
             settings = {
-                "model_list": [{"model_name": "any", "litellm_params": model}],
+                "model_list": [
+                    {"model_name": "any", "litellm_params": model},
+                    {"model_name": "guarded", "litellm_params": {**model, "guardrails": [guarded_by]}},
+                ],
                 "guardrails": guardrails,
                 "litellm_settings": {"callbacks": ["prometheus"]},
                 "general_settings": {"custom_auth": "authentication.check", "master_key": f"sk-{'0' * 32}"},

@@ -61,10 +61,10 @@ class Gateway:
     upstream: Any
     folder: Path
 
-    def ask(self, text: str, guardrail: str, *, account: str, stream: bool = False) -> httpx2.Response:
-        """One request of an account, as an OpenAI client sends it, under one guardrail."""
-        messages = [{"role": "user", "content": text}]
-        body = {"model": "any", "messages": messages, "stream": stream, "guardrails": [guardrail], "user": CANARY}
+    def ask(self, text: str, guardrail: str | None, *, account: str, stream: bool = False) -> httpx2.Response:
+        """One request of an account, as an OpenAI client sends it, under one guardrail or that of the model."""
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": text}], "stream": stream, "user": CANARY}
+        body |= {"model": "guarded"} if guardrail is None else {"model": "any", "guardrails": [guardrail]}
         headers = {"Authorization": f"Bearer sk-{CANARY}-{account}"}
         return httpx2.post(f"{self.proxy.url}/v1/chat/completions", json=body, headers=headers, timeout=WAIT_S)
 
@@ -114,7 +114,7 @@ def gateway(start_service: Any, start_proxy: Any, upstream: Any, folder: Path, r
     patient = f"queue.deadline_ms={PATIENT_MS}"
     shadow = start_service("http-shadow", patient, "accounts.litellm=user")
     block = start_service("http-block", patient, "policy.mode=block", "policy.on_failure=open")
-    proxy = start_proxy(build_guardrails(repository, folder, shadow.url, block.url))
+    proxy = start_proxy(build_guardrails(repository, folder, shadow.url, block.url), "inside-block")
     return Gateway(proxy, shadow, block, upstream, folder)
 
 
@@ -170,9 +170,11 @@ def test_a_harvest_is_blocked_within_fifty_requests_and_never_reaches_the_model(
     assert (record["action"], record["enforced"], record["block"], record["mode"]) == ("flag", True, True, "block")
 
 
-def test_beside_the_model_a_harvest_is_blocked_too(gateway: Gateway) -> None:
-    replies = (gateway.ask(text, "inside-beside", account="harvester-beside") for text in iter_harvest())
+@pytest.mark.parametrize("guardrail", ["inside-beside", None], ids=["beside the model", "named by the model"])
+def test_a_harvest_is_blocked_however_the_guardrail_is_hung_in(gateway: Gateway, guardrail: str | None) -> None:
+    replies = (gateway.ask(text, guardrail, account=f"harvester-{guardrail}") for text in iter_harvest())
     assert 400 in (reply.status_code for reply in itertools.islice(replies, MAX_REQUESTS))
+    assert gateway.ask(HONEST[0], guardrail, account=f"honest-{guardrail}").status_code == 200
 
 
 @pytest.mark.parametrize("guardrail", ["http-shadow", "inside-shadow"])
