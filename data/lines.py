@@ -63,7 +63,7 @@ def iter_lines(stream: IO[bytes], file: str, limits: Limits) -> Iterator[Row]:
             kind = f"a line of more than {limits.max_line_bytes} bytes"
             yield Row(line, InputError("line", kind, "split it into rows", f"{file}:{line}"), file)
         elif text := raw.removeprefix(_BOM if line == 1 else b"").strip():
-            yield Row(line, _decode(text, f"{file}:{line}"), file)
+            yield Row(line, decode_row(text, f"{file}:{line}"), file)
 
 
 def _skip_line(stream: IO[bytes], raw: bytes) -> None:
@@ -79,7 +79,13 @@ def _damaged(error: EOFError | OSError | zlib.error, where: str) -> InputError:
     return InputError("file", f"a file that cannot be read ({error.strerror})", "mend or move it", where)
 
 
-def _decode(text: bytes, where: str) -> dict[str, Any] | InputError:
+def decode_row(text: bytes, where: str) -> dict[str, Any] | InputError:
+    """The object of one row's JSON text, or what is wrong with it.
+
+    Args:
+        text: JSON in UTF-8.
+        where: its place, for the error.
+    """
     try:
         value = json.loads(text.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:

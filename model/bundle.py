@@ -10,6 +10,7 @@
     stream.onnx        optional: an account's request vectors to its stream logit, with
     stream.json        how requests become vectors, and thresholds; see `model/streams/detector.py`
     torch/             optional: the same network for torch (config.json, model.safetensors)
+    MLmodel            optional: makes the folder a model of MLflow; see `model/mlmodel.py`
 
 Every file is checked against the manifest before it is used; a file that the manifest does not name is refused too.
 """
@@ -31,6 +32,7 @@ from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.first_stage import FirstStage
+from stillwatch.model.mlmodel import MLMODEL, REGISTERED_META, build_mlmodel
 from stillwatch.model.render import RENDERING_VERSION
 from stillwatch.model.runtimes import IntArray
 from stillwatch.model.selection import Cascade
@@ -144,7 +146,7 @@ class Bundle:
 
 
 def seal_bundle(folder: Path, manifest: Manifest) -> Bundle:
-    """Hash the files in `folder`, write its manifest, and load it back.
+    """Write the file for MLflow, hash the files in `folder`, write its manifest, and load it back.
 
     Args:
         folder: holds every file but the manifest.
@@ -153,6 +155,7 @@ def seal_bundle(folder: Path, manifest: Manifest) -> Bundle:
     Raises:
         BundleError: a required file is missing, or the result does not load.
     """
+    (folder / MLMODEL).write_text(build_mlmodel(), "utf-8")
     files = {path: _sha256(folder / path) for path in sorted(_list_files(folder)) if path != MANIFEST}
     sealed = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", "utf-8")
@@ -232,9 +235,11 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _list_files(folder: Path) -> set[str]:
-    """Every file by its path. Hidden ones, which tools leave behind, are passed over; a linked folder counts whole."""
-    paths = {path.relative_to(folder): path.is_file() or path.is_symlink() for path in folder.rglob("*")}
-    return {path.as_posix() for path, counts in paths.items() if counts and not path.as_posix().startswith(".")}
+    """Every file by its path; a linked folder counts whole. What tools leave behind is passed over: hidden files, and
+    the one that MLflow lays into a registered version that it fetches."""
+    found = {path.relative_to(folder): path.is_file() or path.is_symlink() for path in folder.rglob("*")}
+    paths = {path.as_posix() for path, counts in found.items() if counts}
+    return {path for path in paths if not path.startswith(".") and path != REGISTERED_META}
 
 
 def _parse(cls: type[M], raw: bytes, name: str) -> M:

@@ -2,8 +2,8 @@
 
 Where: the argument, else `MLFLOW_TRACKING_URI`, else the SQLite file `runs/mlflow.db` below the working
 folder, with artifacts beside it. A server is used in the same way and nothing else changes. Every call names
-its store; MLflow's process-wide state is left alone. A bundle is registered as the plain files it is: no
-pickle, no pyfunc.
+its store; MLflow's process-wide state is left alone. A bundle is registered as the plain files it is, without
+pickle; one of them, `MLmodel`, makes it a pyfunc for whoever wants one.
 
 A store that fails ends the run with a `TrackingError`; nothing is kept back to be sent later. MLflow itself
 tries a failing HTTP request again for about four minutes, except the first.

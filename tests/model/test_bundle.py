@@ -23,6 +23,7 @@ from stillwatch.model.bundle import (
     load_bundle,
     seal_bundle,
 )
+from stillwatch.model.mlmodel import MLMODEL, REGISTERED_META
 from stillwatch.model.scorer import Scorer
 
 
@@ -59,6 +60,11 @@ def test_a_missing_file_is_refused_by_name(copied: Path, name: str) -> None:
     (copied / name).unlink()
     with pytest.raises(BundleError, match=f"{name}: missing"):
         load_bundle(copied)
+
+
+def test_what_mlflow_lays_beside_its_own_file_is_passed_over(tiny_bundle: Bundle, copied: Path) -> None:
+    (copied / REGISTERED_META).write_text("model_name: any")
+    assert load_bundle(copied).version == tiny_bundle.version
 
 
 @pytest.mark.parametrize("name", ["extra.txt", "torch/extra.bin", "a/b/c.pkl"])
@@ -179,7 +185,7 @@ def test_a_bundle_is_copied_with_or_without_its_torch_network(
     assert copy_bundle(bundle, tmp_path / "whole", with_torch=True).torch_folder is not None
     slim = copy_bundle(bundle, tmp_path / "slim", with_torch=False)
     assert slim.torch_folder is None
-    assert set(slim.manifest.files) == set(REQUIRED)
+    assert set(slim.manifest.files) == {*REQUIRED, MLMODEL}
 
 
 def test_a_missing_folder_is_named() -> None:
