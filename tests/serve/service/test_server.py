@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -26,7 +28,8 @@ from stillwatch.model.bundle import (
     load_bundle,
     seal_bundle,
 )
-from stillwatch.serve.service.secrecy import KEY_VARIABLE
+from stillwatch.serve.service.guardrail_api import GUARDRAIL
+from stillwatch.serve.service.secrecy import KEY_VARIABLE, make_api_key
 
 pytestmark = pytest.mark.slow
 
@@ -93,9 +96,14 @@ def say(text: str, **fields: object) -> dict[str, Any]:
 def test_what_callers_send_is_in_no_reply_log_metric_or_audit(
     run: Callable[..., Running], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    audit = tmp_path / "audit.jsonl"
-    service = run(tiny_bundle.folder, f"audit.file={audit}", "listen.drain_delay_s=0", "limits.max_body_bytes=100000")
-    headers = {"X-Stillwatch-Account": CANARY, "Authorization": f"Bearer {CANARY}", "X-Request-Id": CANARY}
+    audit, keys = tmp_path / "audit.jsonl", tmp_path / "keys"
+    key, line = make_api_key("gateway")
+    keys.write_text(line)
+    limits = ("listen.drain_delay_s=0", "limits.max_body_bytes=100000")
+    service = run(tiny_bundle.folder, f"audit.file={audit}", f"auth.keys_file={keys}", *limits)
+    strange = ("X-Stillwatch-Account", "X-Request-Id", "X-Api-Key", "Cookie", "User-Agent", "Referer", CANARY)
+    headers = dict.fromkeys(strange, CANARY)
+    known = {"Authorization": f"Bearer {key}"}
     harvest = say(CANARY + " reasoning" * 40, id=CANARY, user=CANARY, model=CANARY)
     bodies: list[bytes] = [
         json.dumps(body).encode()
@@ -111,22 +119,34 @@ def test_what_callers_send_is_in_no_reply_log_metric_or_audit(
         )
     ]
     bodies += [CANARY.encode(), f'{{"{CANARY}'.encode(), f'{{"messages": "{CANARY}'.encode() + b'\xff"}']
+    asked: dict[str, object] = {
+        "input_type": "request",
+        "texts": [CANARY + " reasoning" * 40],
+        "litellm_call_id": CANARY,
+        CANARY: CANARY,
+    }
+    asked["request_data"] = dict.fromkeys(("user_api_key_hash", "user_api_key_user_id", CANARY), CANARY)
     seen = []
-    with httpx2.Client(base_url=service.url, timeout=WAIT_S) as client:
+    with httpx2.Client(base_url=service.url, timeout=WAIT_S, headers=known) as client:
+        names = ("Authorization", "X-Stillwatch-Time", "X-Stillwatch-Deadline-Ms", "Content-Encoding", "Accept")
+        seen += [client.post("/v1/score", json=harvest, headers={name: f"Bearer {CANARY}"}) for name in names]
+        questions: list[dict[str, object]] = [asked, asked | {"input_type": CANARY}, asked | {"texts": CANARY}]
+        seen += [client.post(GUARDRAIL, json=each, headers=headers) for each in (*questions, {CANARY: CANARY})]
         for body in bodies:
             for kind in ("application/json", CANARY):
                 whole = headers | {"Content-Type": kind}
                 seen.append(client.post("/v1/score", content=body, headers=whole))
         seen.append(client.post("/v1/score/batch", json={"requests": [harvest, {"messages": CANARY}, CANARY]}))
-        seen.append(client.post("/v1/score", json=harvest, headers={"X-Stillwatch-Deadline-Ms": CANARY}))
         seen.append(client.get(f"/{CANARY}?{CANARY}={CANARY}"))
         seen.append(client.request(CANARY.upper(), "/v1/score"))
         seen.append(client.get("/metrics"))
-    assert {200, 400, 404, 405, 413, 415} == {reply.status_code for reply in seen}
+    assert {200, 400, 401, 404, 405, 413, 415} == {reply.status_code for reply in seen}
     assert service.stop() == 0
     written = "".join([*service.log, audit.read_text(), *(reply.text + str(reply.headers) for reply in seen)])
     assert len(audit.read_text().splitlines()) >= 3
-    assert CANARY not in written.lower()
+    plain = CANARY.encode()
+    for secret in (CANARY, key, hashlib.sha256(plain).hexdigest(), plain.hex(), base64.b64encode(plain).decode()[:8]):
+        assert secret.lower() not in written.lower()
     assert "Traceback" not in written
 
 
