@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -15,6 +16,27 @@ class Action(StrEnum):
     ALLOW = "allow"
     REVIEW = "review"
     FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdPair:
+    """Logits from which on something is for review, and flagged."""
+
+    review_logit: float
+    flag_logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What stands in for a bundle's thresholds, for the requests of some callers; None keeps the bundle's.
+
+    Attributes:
+        request: on the calibrated logit of a request.
+        stream: on the stream logit of an account.
+    """
+
+    request: ThresholdPair | None = None
+    stream: ThresholdPair | None = None
 
 
 class Calibration(BaseModel):
@@ -55,6 +77,10 @@ class Calibration(BaseModel):
     def calibrate(self, logit: float) -> float:
         """The calibrated logit of a raw one."""
         return self.slope * logit + self.intercept
+
+    def replace_thresholds(self, pair: ThresholdPair | None) -> Calibration:
+        """The same with other thresholds; itself for None."""
+        return self if pair is None else self.model_copy(update=asdict(pair))
 
     def decide(self, calibrated: float) -> Action:
         """The action for a calibrated logit."""

@@ -19,7 +19,7 @@ from stillwatch.data.records import Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, STREAM_ONNX, Bundle, load_bundle, probe_ids
 from stillwatch.model.cache import DEFAULT_CACHE_BYTES, ScoringCache
 from stillwatch.model.cached_runtime import CachedRuntime
-from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.model.calibration import Action, ThresholdPair, Thresholds, sigmoid
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
 from stillwatch.model.runtimes import OnnxRuntime, Runtime
@@ -173,6 +173,7 @@ class Scorer:
         states: StateStore | None = None,
         counter: AccountCounter | None = None,
         allow_list: AllowList | None = None,
+        thresholds: Sequence[Thresholds] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Verdict]:
         """Verdicts on many requests, each alone, in order; the same ones that `score` would give.
@@ -182,13 +183,15 @@ class Scorer:
             states: as for `score`, like `counter` and `allow_list`.
             counter: where accounts are counted.
             allow_list: accounts whose stream is only noted.
+            thresholds: for each request, what stands in for the bundle's thresholds; the bundle's when left out.
             on_progress: called with the number of windows done since the last call.
         """
         parsed = [r if isinstance(r, Request) else parse_request(r) for r in requests]
-        scored = self._score(parsed, on_progress)
+        own = [Thresholds()] * len(parsed) if thresholds is None else thresholds
+        scored = self._score(parsed, on_progress, own)
         return [
-            self._follow(request, verdict, logits, states, counter, allow_list)
-            for request, (verdict, logits) in zip(parsed, scored, strict=True)
+            self._follow(request, verdict, logits, states, counter, allow_list, each.stream)
+            for request, (verdict, logits), each in zip(parsed, scored, own, strict=True)
         ]
 
     def encode(self, requests: Sequence[Request]) -> list[RequestLogits]:
@@ -203,6 +206,7 @@ class Scorer:
         states: StateStore | None,
         counter: AccountCounter | None,
         allow_list: AllowList | None,
+        thresholds: ThresholdPair | None = None,
     ) -> Verdict:
         if self._streams is None or states is None or request.account is None:
             return verdict
@@ -214,18 +218,23 @@ class Scorer:
                 states=states,
                 counter=counter,
                 allow_list=allow_list,
+                thresholds=thresholds,
             )
         except StoreError as error:
             return replace(verdict, degraded=error.reason)
         return replace(verdict, stream=stream)
 
     def _score(
-        self, parsed: Sequence[Request], on_progress: Callable[[int], None] | None
+        self,
+        parsed: Sequence[Request],
+        on_progress: Callable[[int], None] | None,
+        thresholds: Sequence[Thresholds] | None = None,
     ) -> list[tuple[Verdict, RequestLogits]]:
         windows = [self._windower.cut(request) for request in parsed]
         chosen = [self._select(each) for each in windows]
         logits = compute_logits(self._encoder, chosen, pad_id=self.bundle.manifest.pad_id, on_progress=on_progress)
-        judged = map(self._judge, parsed, windows, chosen, logits)
+        pairs = [None] * len(parsed) if thresholds is None else [each.request for each in thresholds]
+        judged = map(self._judge, parsed, windows, chosen, logits, pairs)
         return list(zip(judged, logits, strict=True))
 
     def count_windows(self, requests: Sequence[Request]) -> int:
@@ -235,8 +244,15 @@ class Scorer:
     def _select(self, windows: Windows) -> Selection:
         return select_windows(windows, self._windower, self._cascade)
 
-    def _judge(self, request: Request, windows: Windows, chosen: Selection, logits: RequestLogits) -> Verdict:
-        calibration = self.bundle.calibration
+    def _judge(
+        self,
+        request: Request,
+        windows: Windows,
+        chosen: Selection,
+        logits: RequestLogits,
+        thresholds: ThresholdPair | None,
+    ) -> Verdict:
+        calibration = self.bundle.calibration.replace_thresholds(thresholds)
         calibrated = calibration.calibrate(logits.extraction)
         techniques = dict(zip(TECHNIQUES, map(float, softmax(logits.techniques)), strict=True))
         action = calibration.decide(calibrated)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stillwatch.data.errors import BundleError
 from stillwatch.data.records import Request
 from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
+from stillwatch.model.calibration import ThresholdPair
 from stillwatch.model.logits import RequestLogits
 from stillwatch.model.pooling import FloatArray
 from stillwatch.model.runtimes import open_session
@@ -169,7 +170,12 @@ class StreamDetector:
         return np.asarray(logits, np.float32)
 
     def advance(
-        self, state: AccountState, observation: Observation, time_s: float | None, others: Others | None
+        self,
+        state: AccountState,
+        observation: Observation,
+        time_s: float | None,
+        others: Others | None,
+        thresholds: ThresholdPair | None = None,
     ) -> StreamVerdict:
         """Take a request into its account's state, step, and judge the account.
 
@@ -178,11 +184,13 @@ class StreamDetector:
             observation: what the request shows.
             time_s: Unix time in seconds, or None.
             others: counts over accounts, or None.
+            thresholds: in place of the model's own.
         """
+        calibration = self.model.calibration.replace_thresholds(thresholds)
         vector = state.update(observation, time_s, others)
         logit = self.step(state)
-        state.record_logit(logit, review_logit=self.model.calibration.review_logit)
-        return judge(self.model.calibration, state, logit, vector)
+        state.record_logit(logit, review_logit=calibration.review_logit)
+        return judge(calibration, state, logit, vector)
 
     def follow(
         self,
@@ -193,6 +201,7 @@ class StreamDetector:
         states: StateStore,
         counter: AccountCounter | None = None,
         allow_list: AllowList | None = None,
+        thresholds: ThresholdPair | None = None,
     ) -> StreamVerdict:
         """Take a request into the account's kept state and judge the account.
 
@@ -206,6 +215,7 @@ class StreamDetector:
             states: where states are kept.
             counter: where accounts are counted; None leaves the slots of `Group.OTHERS` at zero.
             allow_list: accounts that are never more than noted; their states and counts go on all the same.
+            thresholds: in place of the model's own.
 
         Raises:
             StoreError: states or counts lie elsewhere, and that is away or too busy.
@@ -216,7 +226,7 @@ class StreamDetector:
 
         def change(kept: bytes | None) -> tuple[bytes, StreamVerdict]:
             state = AccountState() if kept is None else AccountState.from_bytes(kept)
-            verdict = self.advance(state, observation, time_s, others)
+            verdict = self.advance(state, observation, time_s, others, thresholds)
             return state.to_bytes(), verdict
 
         verdict = states.change(account, change)

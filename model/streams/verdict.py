@@ -6,12 +6,12 @@ evidence can only take flags away, so it holds with the rule, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stillwatch.model.calibration import Action, sigmoid
+from stillwatch.model.calibration import Action, ThresholdPair, sigmoid
 from stillwatch.model.pooling import FloatArray
 from stillwatch.model.streams.layout import INDEX
 from stillwatch.model.streams.state import AccountState
@@ -58,6 +58,10 @@ class StreamCalibration(BaseModel):
         if self.flag_logit < self.review_logit:
             raise ValueError("flag_logit must not be below review_logit")
         return self
+
+    def replace_thresholds(self, pair: ThresholdPair | None) -> StreamCalibration:
+        """The same with other thresholds; itself for None. The promises stay those of the bundle's own."""
+        return self if pair is None else self.model_copy(update=asdict(pair))
 
 
 class StreamReason(StrEnum):

@@ -206,7 +206,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
             request = await run_by_size(read.num_bytes, lambda: parse(read.value, read.sender))
             if isinstance(request, RefusedError):
                 raise request
-            (future,) = service.submit([request], read.deadline_s)
+            (future,) = service.submit([request], read.deadline_s, call.state.key_name)
             return _answer(await wait_for_reply(future, read.deadline_s))
 
     @app.post(
@@ -222,7 +222,8 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         async with admit(call) as read:
             items = read_batch(read.value, limits)
             parsed = await run_by_size(read.num_bytes, lambda: [parse(item, read.sender) for item in items])
-            futures = iter(service.submit([each for each in parsed if isinstance(each, Request)], read.deadline_s))
+            requests = [each for each in parsed if isinstance(each, Request)]
+            futures = iter(service.submit(requests, read.deadline_s, call.state.key_name))
 
             async def settle(each: Future[ScoreReply] | RefusedError) -> ScoreReply | RefusalReply:
                 try:
@@ -240,6 +241,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
 
 def _authorise(service: Service) -> Depends:
     async def check(call: Call) -> None:
+        call.state.key_name = None
         if service.keys is None:
             return
         credentials = await _bearer(call)

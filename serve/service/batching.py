@@ -21,6 +21,7 @@ from stillwatch.model.verdict import Verdict
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.settings import QueueConfig
 
+R = TypeVar("R", bound=Request)
 T = TypeVar("T")
 
 _MEMORY = 0.1  # weight of the newest batch in the moving average of seconds a token
@@ -44,22 +45,22 @@ class Timing:
 
 
 @dataclass(slots=True, eq=False)
-class _Job(Generic[T]):
-    request: Request
+class _Job(Generic[R, T]):
+    request: R
     tokens: int
     deadline_s: float
     since_s: float
     result: Future[T] = field(default_factory=Future)
 
 
-class Batcher(Generic[T]):
+class Batcher(Generic[R, T]):
     """Worker threads behind a bounded queue. Thread-safe."""
 
     def __init__(
         self,
         config: QueueConfig,
-        score: Callable[[Sequence[Request]], Sequence[Verdict]],
-        finish: Callable[[Request, Verdict, Timing], T],
+        score: Callable[[Sequence[R]], Sequence[Verdict]],
+        finish: Callable[[R, Verdict, Timing], T],
         report: Callable[[Exception], None],
     ) -> None:
         """Start the workers.
@@ -71,7 +72,7 @@ class Batcher(Generic[T]):
             report: told of what `score` or `finish` raised; the caller gets a refusal.
         """
         self._config, self._score, self._finish, self._report = config, score, finish, report
-        self._waiting: deque[_Job[T]] = deque()
+        self._waiting: deque[_Job[R, T]] = deque()
         self._tokens = 0
         self._s_per_token = 0.0
         self._is_closing = False
@@ -91,7 +92,7 @@ class Batcher(Generic[T]):
         """Estimated tokens that wait."""
         return self._tokens
 
-    def submit(self, requests: Sequence[Request], deadline_s: float) -> list[Future[T]]:
+    def submit(self, requests: Sequence[R], deadline_s: float) -> list[Future[T]]:
         """Let requests in, all or none.
 
         Args:
@@ -102,7 +103,7 @@ class Batcher(Generic[T]):
             RefusedError: the queue is full or too long for the deadline, or closed.
         """
         now_s = time.monotonic()
-        jobs: list[_Job[T]] = [_Job(request, estimate_tokens(request), deadline_s, now_s) for request in requests]
+        jobs: list[_Job[R, T]] = [_Job(request, estimate_tokens(request), deadline_s, now_s) for request in requests]
         tokens = sum(job.tokens for job in jobs)
         with self._changed:
             if self._is_closing:
@@ -132,14 +133,14 @@ class Batcher(Generic[T]):
         while batch := self._take():
             self._answer(batch)
 
-    def _take(self) -> list[_Job[T]]:
+    def _take(self) -> list[_Job[R, T]]:
         """The next batch, at least one job; none when closed and nothing waits."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._is_closing)
                 if not self._waiting:
                     return []
-                batch: list[_Job[T]] = []
+                batch: list[_Job[R, T]] = []
                 tokens, now_s = 0, time.monotonic()
                 while self._waiting and (not batch or tokens + self._waiting[0].tokens <= self._config.batch_tokens):
                     job = self._waiting.popleft()
@@ -154,7 +155,7 @@ class Batcher(Generic[T]):
                 if batch:
                     return batch
 
-    def _answer(self, batch: list[_Job[T]]) -> None:
+    def _answer(self, batch: list[_Job[R, T]]) -> None:
         started_s = time.monotonic()
         try:
             verdicts = self._score([job.request for job in batch])

@@ -139,7 +139,7 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
             request = await run_by_size(len(body), read)
             if request is None:
                 return PASS
-            (future,) = service.submit([request], deadline_s)
+            (future,) = service.submit([request], deadline_s, call.state.key_name)
             return build_guardrail_reply(await wait_for_reply(future, deadline_s))
 
     @app.post(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stillwatch.model.calibration import Action
+from stillwatch.model.streams.verdict import StreamReason
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.service.refusals import UNREADABLE, Code
 from stillwatch.serve.service.settings import PolicyConfig
@@ -34,8 +35,10 @@ class Decision:
         return self.action.value if self.enforced or self.action is Action.ALLOW else f"would_{self.action.value}"
 
 
-def decide(policy: PolicyConfig, verdict: Verdict) -> Decision:
-    """The decision on a verdict: the stricter of the request's action and its account's."""
+def decide(policy: PolicyConfig, verdict: Verdict, *, is_welcome: bool = False) -> Decision:
+    """The decision on a verdict: the stricter of the request's action and its account's; allow for the welcome."""
+    if is_welcome:
+        return Decision(Action.ALLOW, enforced=False, block=False)
     actions = [verdict.action] if verdict.stream is None else [verdict.action, verdict.stream.action]
     action = max(actions, key=_ORDER.index)
     if policy.mode == "review":
@@ -52,3 +55,11 @@ def decide_unscored(policy: PolicyConfig, code: Code) -> Decision:
     block = policy.mode == "block" and policy.on_failure == "closed"
     action = Action.REVIEW if block or code in UNREADABLE else Action.ALLOW
     return Decision(action, enforced=policy.mode != "shadow" and action is not Action.ALLOW, block=block)
+
+
+def used_welcome(verdict: Verdict) -> bool:
+    """Whether a verdict on a welcome account, told from the others by the allow-list alone, would not be `allow`."""
+    stream = verdict.stream
+    if verdict.action is not Action.ALLOW or stream is None:
+        return verdict.action is not Action.ALLOW
+    return any(reason is not StreamReason.ALLOW_LISTED for reason in stream.reasons)

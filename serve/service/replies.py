@@ -65,6 +65,10 @@ class ScoreReply(_Reply):
     degraded: str | None
     """Why the stream was not followed although it should have been, such as `state_store_away`: judge by the request
     alone what stands here, and the account when the store is back."""
+    tenant: str | None = None
+    """Whose thresholds were in force; None for the bundle's."""
+    allow_listed: bool = False
+    """Whether it is allowed for the sake of its account alone."""
     model_version: str
     queue_ms: float
     """Waiting."""
@@ -105,7 +109,15 @@ class StateReply(BaseModel):
     """Why streams are not followed at present; requests are scored all the same."""
 
 
-def build_score_reply(verdict_id: str, verdict: Verdict, decision: Decision, timing: Timing) -> ScoreReply:
+def build_score_reply(
+    verdict_id: str,
+    verdict: Verdict,
+    decision: Decision,
+    timing: Timing,
+    *,
+    tenant: str | None = None,
+    allow_listed: bool = False,
+) -> ScoreReply:
     """The reply for a verdict."""
     told = verdict.to_dict()
     request = {name: told[name] for name in RequestPart.model_fields}
@@ -115,6 +127,8 @@ def build_score_reply(verdict_id: str, verdict: Verdict, decision: Decision, tim
         request=RequestPart.model_validate(request),
         stream=None if verdict.stream is None else StreamPart.model_validate(told["stream"]),
         degraded=verdict.degraded,
+        tenant=tenant,
+        allow_listed=allow_listed,
         model_version=verdict.model_version,
         queue_ms=round(timing.queue_s * 1000, 3),
         scoring_ms=round(timing.scoring_s * 1000, 3),

@@ -7,9 +7,12 @@ On SIGHUP the bundle and the policy's files are looked at; see `reloading.py`.
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -18,7 +21,7 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.app import build_app
 from stillwatch.serve.service.events import tell
 from stillwatch.serve.service.loading import find_bundle, is_serving, load_model, sign_folder, warm_up
-from stillwatch.serve.service.reloading import Watched, Watcher
+from stillwatch.serve.service.reloading import Watched, Watcher, sign_file
 from stillwatch.serve.service.scoring import Service, build_service
 from stillwatch.serve.service.settings import ListenConfig, ServeConfig
 
@@ -67,7 +70,23 @@ def run_service(settings: ServeConfig) -> None:
 
 def list_watched(service: Service) -> list[Watched]:
     """What a service looks after while it runs."""
-    return [watch_bundle(service)]
+    policy = service.config.policy
+    watched = [watch_bundle(service)]
+    if policy.tenants_file is not None:
+        watched.append(watch_file("tenants", policy.tenants_file, service.reload_tenants))
+    if policy.allow_list_file is not None:
+        watched.append(watch_file("allow_list", policy.allow_list_file, service.reload_allow_list))
+    return watched
+
+
+def watch_file(name: str, path: Path, reload: Callable[[], None]) -> Watched:
+    """A file of the policy: read again when it changes."""
+
+    def take() -> dict[str, str]:
+        reload()
+        return {}
+
+    return Watched(name, lambda: sign_file(path), take)
 
 
 def watch_bundle(service: Service) -> Watched:
@@ -81,6 +100,8 @@ def watch_bundle(service: Service) -> Watched:
         warm_up(model)
         before = service.model.version
         keeps = service.swap(model)
+        if num_unfit := service.tenants.count_unfit(model.scorer.stream_layout):
+            tell("tenants_on_thresholds_of_the_bundle", level=logging.WARNING, num_tenants=num_unfit)
         return {"before": before, "model_version": model.version, "accounts": "go_on" if keeps else "begin_afresh"}
 
     return Watched("bundle", lambda: sign_folder(folder), take)

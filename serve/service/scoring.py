@@ -11,12 +11,12 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.records import Request
-from stillwatch.model.calibration import Action
+from stillwatch.model.calibration import Action, Thresholds
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.audit import AuditLog
 from stillwatch.serve.service.batching import Batcher, Timing
@@ -24,11 +24,12 @@ from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.generations import GenerationStore
 from stillwatch.serve.service.loading import LoadedModel, load_model, warm_up
 from stillwatch.serve.service.metrics import Metrics
-from stillwatch.serve.service.policy import Decision, decide, decide_unscored
+from stillwatch.serve.service.policy import Decision, decide, decide_unscored, used_welcome
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
 from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
 from stillwatch.serve.service.settings import ServeConfig
+from stillwatch.serve.service.tenants import NOBODY, AskedRequest, load_allow_list, load_tenants, mark_request
 from stillwatch.serve.stores.opening import open_stores
 from stillwatch.serve.stores.report import LinkChange
 
@@ -43,6 +44,8 @@ class Service:
         is_ready: whether the warm-up is done and no end is near.
         is_draining: whether the end is near; requests are still scored.
         model: what scores; see `swap`.
+        tenants: who has thresholds of their own; may be replaced at any time.
+        allow_list: whose requests are allowed whatever they are; may be replaced at any time.
     """
 
     def __init__(self, config: ServeConfig, model: LoadedModel, hasher: KeyedHasher, keys: ApiKeys | None) -> None:
@@ -56,7 +59,8 @@ class Service:
         self._stores = stores = open_stores(config.states, _tell_link)
         audit = config.audit
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
-        self._batcher: Batcher[ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
+        self.tenants, self.allow_list = NOBODY, load_allow_list(None, hasher)
+        self._batcher: Batcher[AskedRequest, ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
         self.metrics.tell_build(self._release, model.version)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
@@ -69,6 +73,23 @@ class Service:
     def degraded(self) -> str | None:
         """Why streams are not followed at present; requests are scored all the same."""
         return self._stores.degraded
+
+    def reload_tenants(self) -> None:
+        """Read the file of tenants again.
+
+        Raises:
+            ConfigError: it cannot be used; those that are known stay.
+        """
+        names = () if self.keys is None else self.keys.digests.keys()
+        self.tenants = load_tenants(self.config.policy.tenants_file, names, self.model.scorer)
+
+    def reload_allow_list(self) -> None:
+        """Read the file of welcome accounts again.
+
+        Raises:
+            ConfigError: it cannot be used; those that are known stay.
+        """
+        self.allow_list = load_allow_list(self.config.policy.allow_list_file, self._hasher)
 
     @property
     def is_ready(self) -> bool:
@@ -117,19 +138,27 @@ class Service:
         if self._audit is not None:
             self._audit.close()
 
-    def submit(self, requests: Sequence[Request], deadline_s: float) -> list[Future[ScoreReply]]:
+    def submit(
+        self, requests: Sequence[Request], deadline_s: float, key_name: str | None = None
+    ) -> list[Future[ScoreReply]]:
         """Queue requests, all or none.
 
         Args:
             requests: what to score, accounts as they were told.
             deadline_s: by `time.monotonic`.
+            key_name: of the API key that they came with.
 
         Raises:
             RefusedError: not ready, or the queue is full.
         """
         if not self._is_warm:
             raise RefusedError(Code.NOT_READY)
-        return self._batcher.submit([self._hide(request) for request in requests], deadline_s)
+        tenants, allow_list = self.tenants, self.allow_list
+        asked = [
+            mark_request(request, self._hasher, tenants.find(request.account, key_name), allow_list)
+            for request in requests
+        ]
+        return self._batcher.submit(asked, deadline_s)
 
     def refuse(self, refused: RefusedError) -> RefusalReply:
         """Count a request without a verdict, and say what to do with it."""
@@ -137,24 +166,24 @@ class Service:
         self.metrics.refusals.labels(refused.code, decision.result).inc()
         return build_refusal_reply(refused, decision)
 
-    def _hide(self, request: Request) -> Request:
-        return replace(
-            request,
-            account=None if request.account is None else self._hasher.hash_account(request.account),
-            id=None if request.id is None else self._hasher.hash_request_id(request.id),
-        )
-
-    def _score(self, requests: Sequence[Request]) -> list[Verdict]:
+    def _score(self, requests: Sequence[AskedRequest]) -> list[Verdict]:
         scorer = self.model.scorer  # one for the whole batch, whatever is swapped meanwhile
         layout = scorer.stream_layout
         states = None if layout is None else GenerationStore(self._stores.states, layout)
-        return scorer.score_many(requests, states=states, counter=self._stores.counter)
+        return scorer.score_many(
+            requests,
+            states=states,
+            counter=self._stores.counter,
+            allow_list=self.allow_list,
+            thresholds=[Thresholds() if r.tenant is None else r.tenant.get_thresholds(layout) for r in requests],
+        )
 
-    def _finish(self, request: Request, verdict: Verdict, timing: Timing) -> ScoreReply:
-        decision = decide(self.config.policy, verdict)
+    def _finish(self, request: AskedRequest, verdict: Verdict, timing: Timing) -> ScoreReply:
+        is_welcome = request.note is not None and used_welcome(verdict)
+        decision = decide(self.config.policy, verdict, is_welcome=is_welcome)
         verdict_id = uuid.uuid4().hex
         metrics = self.metrics
-        metrics.decisions.labels(decision.result).inc()
+        metrics.decisions.labels("allow_listed" if is_welcome else decision.result).inc()
         metrics.queue_seconds.observe(timing.queue_s)
         metrics.scoring_seconds.observe(timing.scoring_s)
         metrics.batch_requests.observe(timing.batch_requests)
@@ -163,9 +192,10 @@ class Service:
         if verdict.degraded is not None:
             metrics.degraded.labels(verdict.degraded).inc()
         is_plain = verdict.action is Action.ALLOW and (verdict.stream is None or verdict.stream.action is Action.ALLOW)
-        if self._audit is not None and not is_plain:
+        if self._audit is not None and (is_welcome or not is_plain):
             self._record(self._audit, self._describe(verdict_id, request, verdict, decision, timing))
-        return build_score_reply(verdict_id, verdict, decision, timing)
+        tenant = None if request.tenant is None else request.tenant.name
+        return build_score_reply(verdict_id, verdict, decision, timing, allow_listed=is_welcome, tenant=tenant)
 
     def _record(self, audit: AuditLog, record: dict[str, object]) -> None:
         try:
@@ -177,9 +207,12 @@ class Service:
             self.metrics.audit_records.inc()
 
     def _describe(
-        self, verdict_id: str, request: Request, verdict: Verdict, decision: Decision, timing: Timing
+        self, verdict_id: str, request: AskedRequest, verdict: Verdict, decision: Decision, timing: Timing
     ) -> dict[str, object]:
         told = verdict.to_dict()
+        thresholds = dict(self._thresholds[verdict.model_version])
+        if request.tenant is not None:
+            thresholds |= request.tenant.list_thresholds(self.model.scorer.stream_layout)
         stream, model_version, degraded = told.pop("stream"), told.pop("model_version"), told.pop("degraded")
         del told["id"]
         return {
@@ -194,7 +227,9 @@ class Service:
             "request": told,
             "stream": stream,
             "degraded": degraded,
-            "thresholds": dict(self._thresholds[verdict.model_version]),
+            "thresholds": thresholds,
+            "tenant": None if request.tenant is None else request.tenant.name,
+            "allow_listed": request.note,
             "model_version": model_version,
             "release": self._release,
         }
@@ -218,7 +253,12 @@ def build_service(config: ServeConfig) -> Service:
     keys = None if config.auth.keys_file is None else load_api_keys(config.auth.keys_file)
     if config.audit.file is not None and not config.audit.file.parent.is_dir():
         raise ConfigError(f"audit.file: {config.audit.file.parent}: no such folder; make it")
-    return Service(config, load_model(config), hasher, keys)
+    model, policy = load_model(config), config.policy
+    tenants = load_tenants(policy.tenants_file, () if keys is None else keys.digests.keys(), model.scorer)
+    allow_list = load_allow_list(policy.allow_list_file, hasher)
+    service = Service(config, model, hasher, keys)
+    service.tenants, service.allow_list = tenants, allow_list
+    return service
 
 
 def _tell_link(change: LinkChange) -> None:

@@ -66,11 +66,15 @@ class ApiKeys:
 
     digests: Mapping[str, str]
 
-    def accepts(self, key: str) -> bool:
-        """Whether the key is one of them; the time taken does not tell how near it came."""
+    def find(self, key: str) -> str | None:
+        """The name of the key, None where it is none of them; the time taken does not tell how near it came."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-        found = [hmac.compare_digest(digest, known) for known in self.digests.values()]
-        return any(found)
+        found = [name for name, known in self.digests.items() if hmac.compare_digest(digest, known)]
+        return found[0] if found else None
+
+    def accepts(self, key: str) -> bool:
+        """Whether the key is one of them."""
+        return self.find(key) is not None
 
 
 def make_api_key(name: str) -> tuple[str, str]:

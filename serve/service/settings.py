@@ -83,6 +83,11 @@ class PolicyConfig(Config):
     on_failure: Literal["open", "closed"] | None = None
     """What happens to a request that was not scored: time-out, full queue, failed scorer, start and stop, body that
     cannot be read. `open` lets it pass, `closed` blocks it. It must be told for mode `block`; others never block."""
+    allow_list_file: Path | None = None
+    """YAML of accounts that are welcome, such as evaluators; see serve/service/tenants.py. What they send is scored and
+    followed, but always allowed; each time that this changes a decision is in the audit."""
+    tenants_file: Path | None = None
+    """YAML of tenants with thresholds of their own, by API key or by beginning of the account; see there."""
 
     @model_validator(mode="after")
     def _says_what_fails(self) -> PolicyConfig:
