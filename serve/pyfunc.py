@@ -34,7 +34,7 @@ class ScoringFunction:
 
         Returns:
             a DataFrame with the same index and the columns of `OUTPUT_COLUMNS`; `reasons` are codes, with blanks
-            between them, and `error` is empty where there is a verdict.
+            between them, and `error` is empty where there is a verdict. Where there is none, numbers are None.
         """
         rows = self.score_rows(model_input[REQUEST_COLUMN])
         columns = {name: np.array([row[name] for row in rows], dtype=object) for name in OUTPUT_COLUMNS}
@@ -49,7 +49,7 @@ class ScoringFunction:
         try:
             verdict = self._scorer.score(_read(text))
         except InputError as error:
-            return row | {"action": Action.REVIEW.value, "reasons": "", "error": str(error)}
+            return row | {"action": Action.REVIEW.value, "technique": "", "reasons": "", "error": str(error)}
         technique, share = max(verdict.techniques.items(), key=lambda each: each[1])
         return row | {
             "action": verdict.action.value,
