@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -76,7 +77,7 @@ class RedisServer:
 
     def read_all(self) -> bytes:
         """Every key and every value as they lie in the server, and every command that was recorded."""
-        found = [part for key in self.client.scan_iter() for part in (key, self.client.get(key) or b"")]
+        found: list[Any] = [part for key in self.client.scan_iter() for part in (key, self.client.get(key) or b"")]
         found += [entry["command"] for entry in self.client.slowlog_get(1_000_000)]
         return b"\n".join(found)
 
