@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     write(crowd, tmp_path / "whole")
     calls = 0
-    simulate = rows.islice
+    simulate = islice
 
     def fail_in_the_fourth_account(stream: Stream, first: int | None) -> object:
         nonlocal calls
@@ -104,9 +105,27 @@ def test_the_command_simulates_from_given_rows_and_goes_on(pool: Pool, tmp_path:
     honest = [row for group in pool.groups if group.theme != "injected" for row in group.rows[:5]]
     lines = "\n".join(json.dumps(dump_labelled(row)) for row in honest)
     (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
-    options = ("--pool", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out"), "--shape", "relay")
-    options += ("--scale", "0.001", "--accounts", "4", "--personas", "casual, pupil", "--first", "5", "--seed", "7")
-    options += ("--rows-per-family", "4", "--hold-out", "injected.two-parts", "--format", "jsonl")
+    options: tuple[str, ...] = (
+        "--pool",
+        str(tmp_path / "rows.jsonl"),
+        "--out",
+        str(tmp_path / "out"),
+        "--shape",
+        "relay",
+    )
+    options += (
+        "--shape",
+        "relay",
+        "--scale",
+        "0.001",
+        "--accounts",
+        "4",
+        "--personas",
+        "casual, pupil",
+        "--first",
+        "5",
+    )
+    options += ("--seed", "7", "--rows-per-family", "4", "--hold-out", "injected.two-parts", "--format", "jsonl")
     first, again = run(*options), run(*options)
     assert (first.exit_code, again.exit_code) == (0, 0), first.output
     assert "of 9 accounts, seed 7" in first.output

@@ -30,9 +30,9 @@ def draw(
 
 
 def differences(
-    seed: int, *, num_replicates: int = 200, lead: float = 0.0, noise: float = 0.2
+    seed: int, *, num_replicates: int = 200, lead: float = 0.0, noise: float = 0.2, num_records: int = 1200
 ) -> dict[str, Difference]:
-    labels, a, b, families = draw(seed, lead=lead, noise=noise)
+    labels, a, b, families = draw(seed, lead=lead, noise=noise, num_records=num_records)
     figures, _ = compare_scores(labels, a, b, families, {}, seed=1, num_replicates=num_replicates)
     return {each.figure: each for each in figures}
 
@@ -83,14 +83,16 @@ def test_the_scale_of_the_scores_does_not_matter() -> None:
 
 
 def test_systems_that_do_not_differ_are_seldom_told_apart() -> None:
-    directions = [differences(seed, num_replicates=100, noise=0.5)["auroc"].direction for seed in range(40)]
+    directions = [
+        differences(seed, num_replicates=100, noise=0.5, num_records=400)["auroc"].direction for seed in range(40)
+    ]
     assert sum(map(abs, directions)) <= 6
 
 
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
     labels, a, b, _ = draw(10_000, lead=0.4, num_families=4000, num_records=60_000)
     truth = metrics.auroc(labels, b) - metrics.auroc(labels, a)
-    found = [differences(seed, num_replicates=100, lead=0.4)["auroc"].change for seed in range(40)]
+    found = [differences(seed, num_replicates=100, lead=0.4, num_records=400)["auroc"].change for seed in range(40)]
     assert sum(each.low <= truth <= each.high for each in found) >= 33
 
 

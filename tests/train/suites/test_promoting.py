@@ -71,7 +71,7 @@ def call(*arguments: str) -> Result:
 @pytest.fixture
 def pair(request: pytest.FixtureRequest, draw_evaluation: Draw) -> str:
     """A model of two versions: the first is champion, the second is better on every figure."""
-    name = request.node.name[:60]
+    name: str = request.node.name[:60]
     register(name, draw_evaluation("one"))
     register(name, draw_evaluation("two", lead=1.0))
     assert call(name, "1").exit_code == 0
