@@ -25,9 +25,9 @@ from stillwatch.data.configuration import parse_config
 from stillwatch.data.errors import ConfigError, InputError
 from stillwatch.serve.guardrail_metrics import SHOWN
 from stillwatch.serve.service.calls import run_by_size, wait_for_reply
-from stillwatch.serve.service.guardrail_api import explain_block, read_guardrail_call
+from stillwatch.serve.service.guardrail_api import read_guardrail_call
 from stillwatch.serve.service.refusals import Code, RefusedError
-from stillwatch.serve.service.replies import RefusalReply, ScoreReply
+from stillwatch.serve.service.replies import RefusalReply, ScoreReply, explain_block
 from stillwatch.serve.service.scoring import build_service
 from stillwatch.serve.service.settings import ServeConfig
 

@@ -31,7 +31,7 @@ from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_repl
 from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.reading import Sender, collect_body, decode_object, read_bare_request
 from stillwatch.serve.service.refusals import REFUSALS, Code, RefusedError
-from stillwatch.serve.service.replies import RefusalReply, ScoreReply
+from stillwatch.serve.service.replies import RefusalReply, ScoreReply, explain_block
 from stillwatch.serve.service.scoring import Service
 
 WATCHED_PATHS = frozenset({"/v1/chat/completions", "/v1/messages"})
@@ -216,13 +216,10 @@ def _tell_in_headers(reply: Reply, send: Send) -> Send:
 
 async def _send_block(reply: Reply, send: Send, *, tells_caller: bool) -> None:
     """Answer in a form that clients of OpenAI and of Anthropic both read as an error."""
-    if isinstance(reply, ScoreReply):
-        status, code = 403, "blocked"
-        words = f"This request was refused by policy. To have that looked at, name {reply.id}."
-    else:
-        status, code = REFUSALS[Code(reply.error.code)][0], reply.error.code
-        words = "This request could not be checked, and is refused for that."
-    body = json.dumps({"type": "error", "error": {"type": "request_blocked", "code": code, "message": words}}).encode()
+    code = "blocked" if isinstance(reply, ScoreReply) else reply.error.code
+    status = 403 if isinstance(reply, ScoreReply) else REFUSALS[Code(code)][0]
+    told = {"type": "request_blocked", "code": code, "message": explain_block(reply)}
+    body = json.dumps({"type": "error", "error": told}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), "cache-control": "no-store"}
     headers |= {"retry-after": "1"} if status in (429, 503) else {}
     headers |= _list_headers(reply) if tells_caller else {}

@@ -28,7 +28,7 @@ from stillwatch.serve.service.calls import CallLimit, run_by_size, wait_for_repl
 from stillwatch.serve.service.describing import UNAUTHORISED
 from stillwatch.serve.service.reading import Sender, decode_object, read_bare_request, read_body, read_deadline_s
 from stillwatch.serve.service.refusals import Code, RefusedError
-from stillwatch.serve.service.replies import RefusalReply, ScoreReply
+from stillwatch.serve.service.replies import RefusalReply, ScoreReply, explain_block
 from stillwatch.serve.service.scoring import Service
 from stillwatch.serve.service.settings import LiteLLMAccount, RequestLimitsConfig
 
@@ -108,13 +108,6 @@ def name_account(request_data: object, account: LiteLLMAccount) -> str | None:
 def build_guardrail_reply(reply: ScoreReply | RefusalReply) -> GuardrailReply:
     """LiteLLM's words for a decision."""
     return GuardrailReply(action="BLOCKED", blocked_reason=explain_block(reply)) if reply.block else PASS
-
-
-def explain_block(reply: ScoreReply | RefusalReply) -> str:
-    """What a caller whose request is blocked is told: whom to ask about it, or that it may be tried again."""
-    if isinstance(reply, ScoreReply):
-        return f"Blocked: it looks like extraction of the model. To appeal, name the verdict {reply.id}."
-    return f"Not let through: it could not be checked ({reply.error.code})."
 
 
 def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: Depends) -> None:

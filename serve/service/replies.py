@@ -142,6 +142,13 @@ def build_refusal_reply(refused: RefusedError, decision: Decision) -> RefusalRep
     )
 
 
+def explain_block(reply: ScoreReply | RefusalReply) -> str:
+    """What a caller whose request is blocked is told: whom to ask about it, or that it may be tried again."""
+    if isinstance(reply, ScoreReply):
+        return f"Blocked: it looks like extraction of the model. To appeal, name the verdict {reply.id}."
+    return f"Not let through: it could not be checked ({reply.error.code})."
+
+
 _DECISION = {"action": "flag", "enforced": False, "block": False}
 
 SCORE_EXAMPLE = {
