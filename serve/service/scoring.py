@@ -20,6 +20,7 @@ from stillwatch.model.calibration import Action, Thresholds
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.audit import AuditLog
 from stillwatch.serve.service.batching import Batcher, Timing
+from stillwatch.serve.service.drift import DriftMeter
 from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.generations import GenerationStore
 from stillwatch.serve.service.loading import LoadedModel, load_model, warm_up
@@ -67,6 +68,12 @@ class Service:
         self.metrics.watch("accounts", "Accounts with a state in this process.", lambda: stores.num_accounts)
         self.metrics.watch("states_dropped", "States and counts dropped as unreadable.", lambda: stores.num_dropped)
         self.metrics.watch("degraded", "1 while streams are not followed.", lambda: stores.degraded is not None)
+        self._drift = drift = DriftMeter()
+        self.metrics.watch(
+            "drift_score", "Stability index of scores, late against past.", lambda: drift.measure().score
+        )
+        self.metrics.watch("drift_techniques", "The same of the mix of techniques.", lambda: drift.measure().techniques)
+        self.metrics.watch("drift_requests", "Requests behind both.", lambda: drift.measure().num_requests)
         self.metrics.watch_cache(lambda: self.model.scorer.cache.stats())
 
     @property
@@ -187,6 +194,7 @@ class Service:
         metrics.queue_seconds.observe(timing.queue_s)
         metrics.scoring_seconds.observe(timing.scoring_s)
         metrics.batch_requests.observe(timing.batch_requests)
+        self._drift.add(verdict)
         if timing.is_late:
             metrics.late.inc()
         if verdict.degraded is not None:

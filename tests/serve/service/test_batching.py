@@ -51,9 +51,9 @@ def reported() -> list[Exception]:
 
 
 @pytest.fixture
-def batcher(gated: Gated, reported: list[Exception]) -> Iterator[Batcher[tuple[str | None, Timing]]]:
+def batcher(gated: Gated, reported: list[Exception]) -> Iterator[Batcher[Request, tuple[str | None, Timing]]]:
     config = QueueConfig(num_workers=1, max_requests=4, max_tokens=1000, batch_tokens=50)
-    made: Batcher[tuple[str | None, Timing]] = Batcher(
+    made: Batcher[Request, tuple[str | None, Timing]] = Batcher(
         config, gated.score, lambda request, _, timing: (request.id, timing), reported.append
     )
     yield made
@@ -61,7 +61,7 @@ def batcher(gated: Gated, reported: list[Exception]) -> Iterator[Batcher[tuple[s
     made.close()
 
 
-Answers = Batcher[tuple[str | None, Timing]]
+Answers = Batcher[Request, tuple[str | None, Timing]]
 
 
 def submit(batcher: Answers, *texts: str, within_s: float = LONG_S) -> list[Future[tuple[str | None, Timing]]]:
