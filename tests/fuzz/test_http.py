@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from stillwatch.serve.service.settings import ServeConfig
 CASES = int(os.environ.get("STILLWATCH_FUZZ_CASES", "1500"))
 POLICY = ("policy.mode=block", "policy.on_failure=closed", "limits.max_body_bytes=20000", "limits.max_characters=4000")
 
-Attempt = Callable[..., Any]
+Attempt = Any
+"""An `Attempts` of `conftest.py`."""
 Texts = st.SearchStrategy[str]
 
 
@@ -58,7 +59,7 @@ def surface(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> It
     overrides = [*POLICY, f"auth.keys_file={folder / 'keys'}", f"audit.file={folder / 'audit.jsonl'}"]
     service = build_service(parse_config(ServeConfig, {"bundle": tiny_bundle.folder}, "settings", overrides))
     service.warm_up()
-    app = build_app(service)
+    app: Any = build_app(service)
     with get_client(app) as client:
         yield Surface(schemathesis.openapi.from_asgi("/openapi.json", app), client, key, folder / "audit.jsonl")
     service.close()
@@ -105,7 +106,8 @@ def test_whatever_is_posted_is_answered_as_openapi_says(
     names = ("X-Stillwatch-Account", "X-Stillwatch-Time", "X-Stillwatch-Deadline-Ms", "X-Request-Id", "Cookie")
     headers = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, header)))
     headers |= {"Authorization": f"Bearer {surface.key}", "Content-Type": "application/json"}
-    headers |= data.draw(st.just({}) | st.just({}) | st.fixed_dictionaries({"Content-Type": header}))
+    if not data.draw(st.integers(0, 3)):
+        headers["Content-Type"] = data.draw(header)
     body = data.draw(st.binary(max_size=60) | calls.map(lambda call: json.dumps(call).encode()))
     response = attempt(
         lambda: surface.client.post(case.operation.path, data=body, headers=headers, timeout=60), kind="http"

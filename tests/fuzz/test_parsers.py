@@ -8,7 +8,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,8 @@ SMALL = Limits(max_characters=4_000, max_messages=5, max_depth=64, max_tools=3, 
 FILES = st.dictionaries(st.sampled_from([TOKENIZER, "../x", "/x", "x"]), st.text(max_size=3)) | st.integers()
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**32 - 1, 4e9, 1e300])
 
-Attempt = Callable[..., Any]
+Attempt = Any
+"""An `Attempts` of `conftest.py`."""
 Bodies = st.SearchStrategy[dict[str, Any]]
 Texts = st.SearchStrategy[str]
 
@@ -149,7 +149,7 @@ def test_lines_are_rows_or_say_what_they_are(data: st.DataObject, attempt: Attem
     rows = attempt(lambda: list(iter_lines(stream, "file", SMALL)), kind="lines")
     for row in rows:
         if isinstance(row.value, InputError):
-            attempt.check_silent(row.value, row.value.args)  # type: ignore[attr-defined]
+            attempt.check_silent(row.value, row.value.args)
 
 
 @fuzz(0.05)
@@ -225,7 +225,7 @@ def test_whatever_can_be_parsed_is_scored_and_quoted_nowhere(
     assert 0 <= verdict.probability <= 1
     assert math.isfinite(verdict.logit)
     assert verdict.action in Action
-    attempt.check_silent(verdict.to_dict() | {"id": None})  # type: ignore[attr-defined]
+    attempt.check_silent(verdict.to_dict() | {"id": None})
 
 
 def _dump(value: object) -> bytes:
