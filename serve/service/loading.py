@@ -9,12 +9,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, MANIFEST, load_bundle
+from stillwatch.model.runtime_choice import RuntimeChoice, open_runtime
 from stillwatch.model.scorer import Scorer
+from stillwatch.serve.service.events import tell
 from stillwatch.serve.service.settings import ServeConfig
 
 _WARM_UP_CHARACTERS = (10, 300, 1_000, 10_000)
@@ -28,10 +31,12 @@ class LoadedModel:
     Attributes:
         scorer: loaded and checked.
         thresholds: those that its verdicts are made by, for the audit.
+        runtime: what runs its network, and why.
     """
 
     scorer: Scorer
     thresholds: Mapping[str, float]
+    runtime: RuntimeChoice
 
     @property
     def version(self) -> str:
@@ -44,13 +49,21 @@ def load_model(config: ServeConfig) -> LoadedModel:
 
     Raises:
         BundleError: the bundle cannot be used, or changed while it was read.
+        ConfigError: the runtime that was asked for is not installed.
     """
     queue = config.queue
     folder = find_bundle(config).resolve()  # a link may move on while its files are read
-    scorer = Scorer.load(folder, num_threads=queue.threads_per_worker, cache_bytes=queue.cache_bytes)
+    bundle = load_bundle(folder)
+    choice = open_runtime(bundle, queue.runtime, num_threads=queue.threads_per_worker, num_callers=queue.num_workers)
+    scorer = Scorer(bundle, choice.runtime, cache_bytes=queue.cache_bytes)
+    tell("runtime", name=choice.runtime.name, reason=choice.reason, **_list_times(choice))
     if load_bundle(folder).version != scorer.bundle.version:
         raise BundleError(f"{MANIFEST}: changed while the bundle was read; write the folder anew and move it in place")
-    return LoadedModel(scorer, list_thresholds(scorer))
+    return LoadedModel(scorer, list_thresholds(scorer), choice)
+
+
+def _list_times(choice: RuntimeChoice) -> dict[str, Any]:
+    return {f"{name.replace('-', '_')}_ms": spent_ms for name, spent_ms in choice.milliseconds.items()}
 
 
 def warm_up(model: LoadedModel) -> None:

@@ -94,7 +94,9 @@ class Metrics:
         self.account_resets = Counter(
             "stillwatch_account_resets", "Swaps of the bundle after which accounts began afresh.", registry=registry
         )
-        self._build = Gauge("stillwatch_build_info", "Always 1.", ("version", "model_version"), registry=registry)
+        self._build = Gauge(
+            "stillwatch_build_info", "Always 1.", ("version", "model_version", "runtime"), registry=registry
+        )
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for.
@@ -114,10 +116,10 @@ class Metrics:
         """
         self._registry.register(_CacheCollector(read))
 
-    def tell_build(self, version: str, model_version: str) -> None:
+    def tell_build(self, version: str, model_version: str, runtime: str) -> None:
         """Tell what is running now."""
         self._build.clear()
-        self._build.labels(version, model_version).set(1)
+        self._build.labels(version, model_version, runtime).set(1)
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -62,7 +62,7 @@ class Service:
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
         self.tenants, self.allow_list = NOBODY, load_allow_list(None, hasher)
         self._batcher: Batcher[AskedRequest, ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
-        self.metrics.tell_build(self._release, model.version)
+        self.metrics.tell_build(self._release, model.version, model.runtime.runtime.name)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
         self.metrics.watch("accounts", "Accounts with a state in this process.", lambda: stores.num_accounts)
@@ -126,7 +126,7 @@ class Service:
         before = self.model
         self._thresholds[model.version] = model.thresholds
         self.model = model
-        self.metrics.tell_build(self._release, model.version)
+        self.metrics.tell_build(self._release, model.version, model.runtime.runtime.name)
         keeps = before.scorer.stream_layout in (None, model.scorer.stream_layout)
         if not keeps:
             self.metrics.account_resets.inc()

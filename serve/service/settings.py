@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from stillwatch.data.configuration import Config
 from stillwatch.data.limits import DEFAULT_LIMITS
 from stillwatch.model.cache import DEFAULT_CACHE_BYTES
+from stillwatch.model.runtime_choice import RuntimeSetting
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
@@ -58,7 +59,11 @@ class QueueConfig(Config):
     num_workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Threads that score; as many as there are cores to give."""
     threads_per_worker: Annotated[int, Field(ge=1, le=64)] = 1
-    """Threads of onnxruntime inside one call."""
+    """Threads of the runtime inside one call."""
+    runtime: RuntimeSetting = "auto"
+    """What runs the network. `auto`: where OpenVINO is installed, it is compared with onnxruntime when a bundle loads,
+    which takes some seconds, and taken if it computes the same and is faster; the event `runtime` tells. `onnxruntime`
+    and `openvino` force one."""
     cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_BYTES
     """Memory for what was computed lately, so that a growing conversation is encoded once; 0 for none."""
     max_requests: Count = 256

@@ -154,7 +154,7 @@ def test_serving_needs_no_library_of_training(repository: Path, pyproject: dict[
 
 def test_what_the_code_imports_is_what_is_declared(repository: Path, pyproject: dict[str, Any]) -> None:
     extras = pyproject["project"]["optional-dependencies"]
-    served = [*extras["serve"], *extras["litellm"]]
+    served = [*extras["serve"], *extras["litellm"], *extras["openvino"]]
     declared = names_of([*pyproject["project"]["dependencies"], *extras["train"], *served])
     assert imported_distributions(repository, *FOLDERS) == declared - NEEDED_UNIMPORTED
 
