@@ -5,7 +5,7 @@ Either often generalises better than the last weights of one run, at no cost whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,25 +25,30 @@ RAW_WEIGHTS = "raw.safetensors"
 _NUM_AVERAGED = "num_averaged"
 
 
-class WeightAverage(TrainerCallback):
-    """Exponential moving average of a network's weights, taken after every step.
+def blend_weights(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """How an `AveragedModel` takes in the weights of one more step: an exponential moving average.
 
     Early on the average is shorter, by the decay min(decay, (1 + steps) / (10 + steps)), so that the first weights
     do not linger in a fit of a few hundred steps (as TensorFlow's ExponentialMovingAverage does).
     """
 
+    def blend(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int) -> None:
+        steps = int(num_averaged)
+        weight = 1.0 - min(decay, (1 + steps) / (10 + steps))
+        with torch.no_grad():
+            for mean, value in zip(averaged, current, strict=True):
+                mean.lerp_(value, weight)
+
+    return blend
+
+
+class WeightAverage(TrainerCallback):
+    """Exponential moving average of a network's weights, taken after every step; see `blend_weights`."""
+
     def __init__(self, network: RequestClassifier, decay: float) -> None:
         """Follow `network`; its average begins at the first step."""
-
-        def blend(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int) -> None:
-            steps = int(num_averaged)
-            weight = 1.0 - min(decay, (1 + steps) / (10 + steps))
-            with torch.no_grad():
-                for mean, value in zip(averaged, current, strict=True):
-                    mean.lerp_(value, weight)
-
         self._network = network
-        self._average = AveragedModel(network, multi_avg_fn=blend)
+        self._average = AveragedModel(network, multi_avg_fn=blend_weights(decay))
 
     @override
     def on_step_end(

@@ -85,6 +85,24 @@ class StreamCorpus:
         """How many accounts."""
         return len(self.members)
 
+    def join(self, other: StreamCorpus) -> StreamCorpus:
+        """The accounts of both worlds, which were run with the same, growing contents."""
+        names = tuple(dict.fromkeys(self.family_names + other.family_names))
+        places = np.array([names.index(name) for name in other.family_names], np.int32)
+        longer = max(self, other, key=lambda corpus: len(corpus.logits))
+        return StreamCorpus(
+            members=self.members + other.members,
+            bounds=np.concatenate((self.bounds, self.bounds[-1] + other.bounds[1:])),
+            families=np.concatenate((self.families, places[other.families])),
+            family_names=names,
+            logits=longer.logits,
+            embeddings=longer.embeddings,
+            **{
+                name: np.concatenate((getattr(self, name), getattr(other, name)))
+                for name in ("vectors", "contents", "times_s", "others", "techniques", "flags")
+            },
+        )
+
     def vectors_of(self, number: int) -> NDArray[np.float16]:
         """The vectors of one account, shape (requests, WIDTH)."""
         return self.vectors[self.bounds[number] : self.bounds[number + 1]]

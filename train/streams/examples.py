@@ -1,7 +1,8 @@
 """Streams as training examples: pieces of accounts, what is expected after each request, and what is hidden.
 
 A step of an operator's account counts from its first extraction request on: before it there is nothing to find. Early
-steps weigh more. Lengths, pace and whole groups of slots are varied, so that none of them becomes indispensable.
+steps weigh more. Lengths, pace, extraction logits and whole groups of slots are varied, so that none of them becomes
+indispensable.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.settings import NetworkConfig
 
 _PACE = [INDEX["gap"]]
+_EXTRACTION = INDEX["extraction"]
 _WARM = 16  # requests of a late piece that are read and not judged
 GROUPS = {group: [place for place, slot in enumerate(SLOTS) if slot.group is group] for group in Group}
 """Places of the slots of each group."""
@@ -85,6 +87,8 @@ def make_batch(
         if rng is not None:
             known = piece[:, _PACE] >= 0
             piece[:, _PACE] = torch.where(known, (piece[:, _PACE] + rng.normal(0, config.pace_sd)).clamp(min=0), -1.0)
+            factor = rng.uniform(1 - config.content_shrink, 1)
+            piece[:, _EXTRACTION] = piece[:, _EXTRACTION] * factor + rng.normal(0, config.content_sd)
             for places in GROUPS.values():
                 if rng.random() < config.group_dropout:
                     hidden[row, places] = True

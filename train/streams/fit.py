@@ -1,7 +1,8 @@
 """One fit of the stream network, stopped early on accounts of families and personas that it has not seen.
 
-It looks at no tested family. What is compared between epochs is what a flag is worth: the share of held-out
-operators' accounts that are above the highest logit of all but one in a hundred held-out honest accounts.
+What is kept is a moving average of the weights, which is worth more than those of any one step. It looks at no tested
+family. What is compared between epochs is what a flag is worth: the share of held-out operators' accounts that are
+above the highest logit of all but one in a hundred held-out honest accounts.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from stillwatch.data.errors import ConfigError
+from stillwatch.train.averaging import blend_weights
 from stillwatch.train.metrics import auroc
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.examples import Batch, iter_batches
@@ -79,13 +83,18 @@ def fit_network(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = StreamNetwork(
-        width=config.width, num_layers=config.num_layers, num_heads=config.num_heads, dropout=config.dropout
+        width=config.width,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        dropout=config.dropout,
+        num_members=config.num_members,
     )
     _set_scale(network, train)
     total = num_epochs or config.epochs
     steps = total * -(-2 * (len(train) // 2 + 1) // config.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.1)
+    average = AveragedModel(network, multi_avg_fn=blend_weights(config.ema_decay))
     epochs: list[Epoch] = []
     best, best_weights = 0, copy.deepcopy(network.state_dict())
     for number in range(total):
@@ -98,13 +107,15 @@ def fit_network(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+            average.update_parameters(network)
             losses.append(float(loss.detach()))
-        result = _validate(network, validation) if validation is not None else (0.0, 0.0)
+        averaged = cast(StreamNetwork, average.module)
+        result = _validate(averaged, validation) if validation is not None else (0.0, 0.0)
         epochs.append(Epoch(number, float(np.mean(losses)), *result))
         if on_epoch is not None:
             on_epoch(epochs[-1])
         if validation is None or number == 0 or epochs[-1].merit > epochs[best].merit:
-            best, best_weights = number, copy.deepcopy(network.state_dict())
+            best, best_weights = number, copy.deepcopy(averaged.state_dict())
         elif number - best >= config.patience:
             break
     network.load_state_dict(best_weights)
@@ -113,17 +124,17 @@ def fit_network(
 
 
 def compute_loss(network: StreamNetwork, batch: Batch, config: NetworkConfig) -> torch.Tensor:
-    """Cross-entropy at every step, and of the smooth maximum of honest accounts."""
+    """Cross-entropy at every step, and of the smooth maximum of honest accounts; the sum over members."""
     normalised = network.normalise(batch.vectors).masked_fill(batch.hidden[:, None, :], 0.0)
-    logits = network(normalised)
+    logits = network.ask_members(normalised)
     targets = batch.targets[:, None].expand_as(logits)
     by_step = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    loss = (by_step * batch.weights).sum(1).mean()
+    loss = (by_step * batch.weights).sum(-1).mean(-1)
     if config.peak_weight:
         seen = logits.masked_fill(batch.weights <= 0, -30.0)
-        peaks = functional.softplus(torch.logsumexp(seen, dim=1) - np.log(8.0)) * (1 - batch.targets)
-        loss = loss + config.peak_weight * peaks.mean()
-    return loss
+        peaks = functional.softplus(torch.logsumexp(seen, dim=-1) - np.log(8.0)) * (1 - batch.targets)
+        loss = loss + config.peak_weight * peaks.mean(-1)
+    return loss.sum()
 
 
 def _set_scale(network: StreamNetwork, train: StreamCorpus) -> None:

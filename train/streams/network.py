@@ -1,9 +1,14 @@
 """The stream network: a small causal transformer over request vectors, with a logit after every request.
 
-Each of its layers looks back over `span` requests and no further, and positions count only relative to each other.
-With two layers of 32 a logit depends on the last 63 vectors alone, wherever they stand: what a gateway computes from
-the 64 vectors that an account's state keeps is what one pass over the whole stream computes at that place. Long
-streams are therefore scored in one pass, and a test holds the two equal.
+It learns to give evidence after every request; an account's logit is the mean of the evidence of its last `MEMORY`
+requests, those before the first counting as zero. An honest account may look bad for a moment, most of all among its
+first requests, an operator keeps looking bad, and the threshold is about the worst moment of a thousand. (Learnt
+through the mean, the network only raises its voice: the mean is taken afterwards.)
+
+Each layer looks back over a span of requests and no further, and positions count only relative to each other.
+A logit depends on the last `WINDOW` vectors alone, wherever they stand: what a gateway computes from the vectors that
+an account's state keeps is what one pass over the whole stream computes at that place. Long streams are therefore
+scored in one pass, and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -16,53 +21,67 @@ from torch.nn import functional
 
 from stillwatch.model.streams.layout import WIDTH, WINDOW
 
+MEMORY = 8
+"""Requests whose evidence a logit averages."""
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
 
 class StreamNetwork(nn.Module):
-    """Vectors of accounts to a logit after each request."""
+    """Vectors of accounts to evidence after each request: the mean of a few members that learn the same apart."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, *, width: int = 64, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
+    def __init__(
+        self, *, width: int = 64, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1, num_members: int = 1
+    ) -> None:
         """Build with fresh weights.
 
         Args:
             width: of the hidden rows, a multiple of `num_heads`.
-            num_layers: layers; together they look back over at most `WINDOW` requests.
+            num_layers: layers; together they look back over fewer than `WINDOW` requests.
             num_heads: attention heads.
             dropout: within the layers.
+            num_members: whose evidence is averaged: one alone is sure of itself where another is not.
         """
         super().__init__()
-        self.span = (WINDOW - 1) // num_layers + 1
-        self.settings = {"width": width, "num_layers": num_layers, "num_heads": num_heads}
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("scale", torch.ones(WIDTH))
-        self.enter = nn.Linear(WIDTH, width)
-        self.layers = nn.ModuleList(_Layer(width, num_heads, self.span, dropout) for _ in range(num_layers))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.members = nn.ModuleList(_Member(width, num_layers, num_heads, dropout) for _ in range(num_members))
 
     def normalise(self, vectors: Tensor) -> Tensor:
         """Vectors on the scale that the network was trained on; 0 is the mean of training."""
         return torch.clamp((vectors - self.mean) / self.scale, -6.0, 6.0)
 
-    def forward(self, normalised: Tensor) -> Tensor:
-        """Logits after each request.
+    def ask_members(self, normalised: Tensor) -> Tensor:
+        """Evidence after each request, as a logit of its own, by each member.
 
         Args:
             normalised: vectors as `normalise` gives them, shape (accounts, requests, WIDTH); what stands behind an
                 account's last request is never looked at by those before it.
 
         Returns:
+            shape (members, accounts, requests).
+        """
+        return torch.stack([member(normalised) for member in self.members])
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        """The members' mean, shape (accounts, requests); see `ask_members`."""
+        return self.ask_members(normalised).mean(0)
+
+    @staticmethod
+    def average(evidence: Tensor) -> Tensor:
+        """The account's logit after each request.
+
+        Args:
+            evidence: from `forward`, from the account's first request on or from `MEMORY` requests before the first
+                whose logit is asked for, shape (accounts, requests).
+
+        Returns:
             shape (accounts, requests).
         """
-        rows = self.enter(normalised)
-        steps = torch.arange(rows.shape[1], device=rows.device)
-        back = steps[:, None] - steps[None, :]
-        for layer in self.layers:
-            rows = layer(rows, back)
-        return cast(Tensor, self.leave(rows)).squeeze(-1)
+        padded = functional.pad(evidence, (MEMORY - 1, 0))
+        return functional.avg_pool1d(padded[:, None], MEMORY, stride=1).squeeze(1)
 
 
 class LastLogit(nn.Module):
@@ -80,8 +99,27 @@ class LastLogit(nn.Module):
             vectors: shape (accounts, WINDOW, WIDTH), oldest first from place 0.
             lengths: how many of them there are, shape (accounts,), each at least 1.
         """
-        logits = self.network(self.network.normalise(vectors))
+        logits = self.network.average(self.network(self.network.normalise(vectors)))
         return cast(Tensor, logits.gather(1, (lengths - 1)[:, None]).squeeze(1))
+
+
+class _Member(nn.Module):
+    """Normalised vectors, shape (accounts, requests, WIDTH), to evidence, shape (accounts, requests)."""
+
+    def __init__(self, width: int, num_layers: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        span = (WINDOW - MEMORY) // num_layers + 1
+        self.enter = nn.Linear(WIDTH, width)
+        self.layers = nn.ModuleList(_Layer(width, num_heads, span, dropout) for _ in range(num_layers))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        rows = self.enter(normalised)
+        steps = torch.arange(rows.shape[1], device=rows.device)
+        back = steps[:, None] - steps[None, :]
+        for layer in self.layers:
+            rows = layer(rows, back)
+        return cast(Tensor, self.leave(rows)).squeeze(-1)
 
 
 class _Layer(nn.Module):

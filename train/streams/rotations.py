@@ -128,17 +128,28 @@ def open_workshop(
     return Workshop(config, holdout, pool, pools, request, contents, projection, folder)
 
 
-def run_rotation(
-    workshop: Workshop, *, on_epoch: Callable[[Epoch], None] | None = None
-) -> tuple[Rotation, StreamCorpus]:
-    """Simulate the worlds of training and validation, and fit the network; the training world comes with it."""
+def build_worlds(workshop: Workshop) -> tuple[StreamCorpus, StreamCorpus]:
+    """The worlds of training and validation."""
     config = workshop.config
     train = workshop.build("train", _make_world(workshop, "train", 1.0, _TRAIN_SEED), first=config.world.requests)
     share = config.world.validation_share
     checked = _make_world(workshop, "validation", share, _VALIDATION_SEED)
-    validation = workshop.build("validation", checked, first=config.world.requests)
-    fitted = fit_network(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
-    return Rotation(workshop, fitted), train
+    return train, workshop.build("validation", checked, first=config.world.requests)
+
+
+def run_rotation(
+    workshop: Workshop, *, on_epoch: Callable[[Epoch], None] | None = None
+) -> tuple[Rotation, StreamCorpus]:
+    """Simulate, find the number of epochs, and fit on both worlds for as long; the training world comes with it.
+
+    The families of validation are the only ones to learn from that the request model has not learnt from, too: they
+    teach the network how little a logit of unseen families says.
+    """
+    config = workshop.config
+    train, validation = build_worlds(workshop)
+    found = fit_network(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
+    whole = fit_network(train.join(validation), None, config.network, seed=config.seed, num_epochs=found.best + 1)
+    return Rotation(workshop, FittedNetwork(whole.network, found.epochs, found.best)), train
 
 
 def deal_rotations(config: StreamsConfig, pool: Pool) -> list[Holdout]:

@@ -63,13 +63,17 @@ class NetworkConfig(Config):
     num_layers: Annotated[int, Field(ge=1, le=8)] = 2
     num_heads: Annotated[int, Field(ge=1)] = 4
     dropout: Share = 0.1
-    epochs: Count = 40
+    num_members: Annotated[int, Field(ge=1, le=8)] = 3
+    """Networks that learn apart and whose evidence is averaged."""
+    epochs: Count = 12
     """Upper bound; early stopping on held-out families and personas ends sooner."""
     patience: Count = 6
     """Epochs without a better held-out result before the fit stops."""
     batch_size: Count = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    """Decay of the moving average of the weights."""
     max_steps: Annotated[int, Field(ge=16)] = 96
     """Requests of an account in one example."""
     early_steps: Annotated[float, Field(gt=0)] = 8.0
@@ -83,7 +87,11 @@ class NetworkConfig(Config):
     """Share of examples that end early."""
     pace_sd: Annotated[float, Field(ge=0)] = 0.7
     """Standard deviation of the shift of an account's log gaps."""
-    group_dropout: Share = 0.12
+    content_shrink: Share = 0.8
+    """The extraction logits of an example are multiplied by a number drawn between 1 less this and 1, ..."""
+    content_sd: Annotated[float, Field(ge=0)] = 1.0
+    """... and shifted by one of this standard deviation: of families to come the request model is less sure."""
+    group_dropout: Share = 0.25
     """How often a group of slots is hidden from a whole example."""
 
     @model_validator(mode="after")
@@ -98,7 +106,7 @@ class NetworkConfig(Config):
 class CalibrationConfig(Config):
     """The thresholds of the bundle that ships: of simulated accounts, until one calibrates on one's own."""
 
-    accounts: Annotated[int, Field(ge=20)] = 2000
+    accounts: Annotated[int, Field(ge=20)] = 3000
     """Fresh honest accounts, of all personas by their weights."""
     account_fpr: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
     """Share of honest accounts that may ever be flagged."""

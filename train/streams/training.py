@@ -20,7 +20,7 @@ from stillwatch.train.streams.conformal import take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.fit import Epoch, fit_network
 from stillwatch.train.streams.holdout import Holdout
-from stillwatch.train.streams.rotations import Workshop, deal_rotations, load_pool, open_workshop, run_rotation
+from stillwatch.train.streams.rotations import Workshop, build_worlds, deal_rotations, load_pool, open_workshop
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.sealing import build_model, export_network, make_calibration, seal_stream_model
 from stillwatch.train.streams.settings import StreamsConfig
@@ -71,10 +71,10 @@ def train_streams(
 
         holdout = deal_rotations(alone, pool)[0]
         workshop = open_workshop(alone, holdout, pool, folder / "rotation-0", bundle=source.folder)
-        rotation, _ = run_rotation(workshop, on_epoch=tell)
+        found = fit_network(*build_worlds(workshop), alone.network, seed=alone.seed, on_epoch=tell)
         whole = open_workshop(alone, _take_all(holdout, pool.families), pool, folder / "all", bundle=source.folder)
         train, calibration = _make_worlds(whole)
-        fitted = fit_network(train, None, alone.network, seed=alone.seed, num_epochs=rotation.fitted.best + 1)
+        fitted = fit_network(train, None, alone.network, seed=alone.seed, num_epochs=found.best + 1)
         scored = score_streams(fitted.network, [calibration.vectors_of(n) for n in range(len(calibration))])
         maxima = take_maxima(scored, config.calibration.horizon)
         operators = calibration.is_operator()
@@ -100,7 +100,7 @@ def train_streams(
                 tags={"bundle": sealed.version},
             )
         Scorer.load(sealed.folder)
-        return StreamOutcome(sealed, rotation.fitted.epochs, tracker.run_id)
+        return StreamOutcome(sealed, found.epochs, tracker.run_id)
 
 
 def _take_all(holdout: Holdout, families: frozenset[str]) -> Holdout:
