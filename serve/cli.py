@@ -24,6 +24,7 @@ SUMMARIES = {
     "evaluate": "Measure a model, and others beside it, on labelled requests.",
     "fetch": "Bring a registered bundle to a folder that the service watches.",
     "explain": "Render an audit record of the service.",
+    "pool": "Measure the rows of several training runs together.",
     "promote": "Make a registered version champion, if the gate accepts it.",
     "runs": "Look at tracked runs and registered versions.",
     "score": "Score requests: JSONL in, verdicts out.",

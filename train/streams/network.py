@@ -100,7 +100,7 @@ class LastLogit(nn.Module):
             lengths: how many of them there are, shape (accounts,), each at least 1.
         """
         logits = self.network.average(self.network(self.network.normalise(vectors)))
-        return cast(Tensor, logits.gather(1, (lengths - 1)[:, None]).squeeze(1))
+        return logits.gather(1, (lengths - 1)[:, None]).squeeze(1)
 
 
 class _Member(nn.Module):
@@ -119,7 +119,7 @@ class _Member(nn.Module):
         back = steps[:, None] - steps[None, :]
         for layer in self.layers:
             rows = layer(rows, back)
-        return cast(Tensor, self.leave(rows)).squeeze(-1)
+        return cast(Tensor, self.leave(rows).squeeze(-1))
 
 
 class _Layer(nn.Module):
