@@ -123,6 +123,19 @@ def fit_network(
     return FittedNetwork(network, tuple(epochs), best)
 
 
+def find_epochs(
+    train: StreamCorpus,
+    validation: StreamCorpus,
+    config: NetworkConfig,
+    *,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> FittedNetwork:
+    """Fit one member alone, to see for how many epochs all of them should learn; arguments as of `fit_network`."""
+    alone = config.model_copy(update={"num_members": 1})
+    return fit_network(train, validation, alone, seed=seed, on_epoch=on_epoch)
+
+
 def compute_loss(network: StreamNetwork, batch: Batch, config: NetworkConfig) -> torch.Tensor:
     """Cross-entropy at every step, and of the smooth maximum of honest accounts; the sum over members."""
     normalised = network.normalise(batch.vectors).masked_fill(batch.hidden[:, None, :], 0.0)

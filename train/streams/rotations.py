@@ -17,7 +17,7 @@ from stillwatch.model.streams.observation import Projection
 from stillwatch.train.progress import bar
 from stillwatch.train.streams.contents import Contents
 from stillwatch.train.streams.corpus import Member, StreamCorpus, build_corpus, iter_records
-from stillwatch.train.streams.fit import Epoch, FittedNetwork, fit_network
+from stillwatch.train.streams.fit import Epoch, FittedNetwork, find_epochs, fit_network
 from stillwatch.train.streams.holdout import Holdout, Side, deal_holdouts
 from stillwatch.train.streams.keeping import keep_corpus
 from stillwatch.train.streams.projection import fit_projection
@@ -147,7 +147,7 @@ def run_rotation(
     """
     config = workshop.config
     train, validation = build_worlds(workshop)
-    found = fit_network(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
+    found = find_epochs(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
     whole = fit_network(train.join(validation), None, config.network, seed=config.seed, num_epochs=found.best + 1)
     return Rotation(workshop, FittedNetwork(whole.network, found.epochs, found.best)), train
 

@@ -65,9 +65,9 @@ class NetworkConfig(Config):
     dropout: Share = 0.1
     num_members: Annotated[int, Field(ge=1, le=8)] = 3
     """Networks that learn apart and whose evidence is averaged."""
-    epochs: Count = 12
+    epochs: Count = 8
     """Upper bound; early stopping on held-out families and personas ends sooner."""
-    patience: Count = 6
+    patience: Count = 4
     """Epochs without a better held-out result before the fit stops."""
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4

@@ -33,7 +33,7 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
             "world": config.world.model_copy(
                 update={"honest_accounts": 300, "campaigns": 80, "most_accounts": 30, "requests": 64}
             ),
-            "network": config.network.model_copy(update={"epochs": 12, "patience": 4}),
+            "network": config.network.model_copy(update={"num_members": 1}),
         }
     )
 

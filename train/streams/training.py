@@ -18,7 +18,7 @@ from stillwatch.model.scorer import Scorer
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.streams.conformal import take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
-from stillwatch.train.streams.fit import Epoch, fit_network
+from stillwatch.train.streams.fit import Epoch, find_epochs, fit_network
 from stillwatch.train.streams.holdout import Holdout
 from stillwatch.train.streams.rotations import Workshop, build_worlds, deal_rotations, load_pool, open_workshop
 from stillwatch.train.streams.scoring import score_streams
@@ -71,7 +71,7 @@ def train_streams(
 
         holdout = deal_rotations(alone, pool)[0]
         workshop = open_workshop(alone, holdout, pool, folder / "rotation-0", bundle=source.folder)
-        found = fit_network(*build_worlds(workshop), alone.network, seed=alone.seed, on_epoch=tell)
+        found = find_epochs(*build_worlds(workshop), alone.network, seed=alone.seed, on_epoch=tell)
         whole = open_workshop(alone, _take_all(holdout, pool.families), pool, folder / "all", bundle=source.folder)
         train, calibration = _make_worlds(whole)
         fitted = fit_network(train, None, alone.network, seed=alone.seed, num_epochs=found.best + 1)
