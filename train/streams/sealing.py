@@ -15,7 +15,7 @@ from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from stillwatch.data.errors import ExportError
-from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX, Bundle, copy_bundle, load_bundle, seal_bundle
+from stillwatch.model.bundle import MODEL_CARD, STREAM_JSON, STREAM_ONNX, Bundle, copy_bundle, load_bundle, seal_bundle
 from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamDetector, StreamModel
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
 from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
@@ -59,6 +59,10 @@ def export_network(network: StreamNetwork, path: Path) -> None:
         )
         quiet.setLevel(level)
     _check_parity(last, path)
+
+
+_SECTION = "## Accounts"
+"""Heading of the model card's part on streams."""
 
 
 def choose_review_rate(account_fpr: float) -> float:
@@ -140,12 +144,42 @@ def seal_stream_model(bundle: Bundle, target: Path, model: StreamModel, network:
         content = network.read_bytes()
         (draft / STREAM_ONNX).write_bytes(content)
         (draft / STREAM_JSON).write_text(model.model_dump_json() + "\n", "utf-8")
+        card = draft / MODEL_CARD
+        card.write_text(tell_streams(card.read_text("utf-8"), model.calibration), "utf-8")
         seal_bundle(draft, copied.manifest)
         StreamDetector.load(draft)
         if target.exists():
             target.rename(Path(scratch) / "before")
         draft.replace(target)
     return load_bundle(target)
+
+
+def tell_streams(card: str, calibration: StreamCalibration) -> str:
+    """The card with a section on accounts, in place of the one that it had."""
+    promises = (("review", calibration.review_promise), ("flag", calibration.flag_promise))
+    lines = [
+        f"- `{action}` is promised to reach at most {promise.account_fpr:.2%} of honest accounts within "
+        f"{promise.horizon_requests:,} requests each, on the grounds of {promise.num_accounts:,} honest accounts "
+        f"({promise.confidence:.0%} bound of the realised share: {promise.upper_bound:.2%})."
+        for action, promise in promises
+    ]
+    section = "\n".join(
+        (
+            _SECTION,
+            "",
+            "The bundle follows accounts, too: given an account, a time and a store of states it says how an account's",
+            "requests look together. The promise holds for accounts like those it was made on. Where nobody has run",
+            "`stillwatch calibrate`, those were simulated ones: calibrate on your own traffic before acting on it.",
+            "",
+            *lines,
+            f"- Nothing beyond `review` is said before {calibration.min_requests} requests, "
+            f"{calibration.min_suspicious} of which look bad.",
+            "",
+        )
+    )
+    before, _, rest = card.partition(_SECTION + "\n")
+    _, heading, after = rest.partition("\n## ")
+    return f"{before.rstrip()}\n\n{section}{heading}{after}"
 
 
 def _check_parity(last: LastLogit, path: Path) -> None:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import numpy as np
+
+from stillwatch.train.streams.sealing import make_calibration, tell_streams
+
+CARD = "# A bundle\n\nIt scores requests.\n\n## Limits\n\nMany.\n"
+HONEST = np.random.default_rng(1).normal(size=2_000)
+
+
+def test_the_card_tells_what_is_promised_and_on_what_grounds() -> None:
+    card = tell_streams(CARD, make_calibration(HONEST, account_fpr=0.001, horizon=500))
+    assert card.startswith(CARD.rstrip())
+    for words in ("`flag`", "0.10%", "500 requests", "2,000 honest accounts", "1.00%", "stillwatch calibrate"):
+        assert words in card
+
+
+def test_a_new_calibration_replaces_the_section_of_the_one_before_and_nothing_else() -> None:
+    first = tell_streams(CARD, make_calibration(HONEST, account_fpr=0.01, horizon=500))
+    second = tell_streams(first + "\n## After\n\nWords.\n", make_calibration(HONEST, account_fpr=0.001, horizon=700))
+    assert second.count("## Accounts") == 1
+    assert "700 requests" in second
+    assert "500 requests" not in second
+    assert second.startswith(CARD.rstrip())
+    assert second.endswith("\n## After\n\nWords.\n")
