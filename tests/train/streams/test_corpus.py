@@ -149,3 +149,14 @@ def test_operators_to_learn_from_are_drawn_and_bear_no_name(world: list[Member])
     drawn = [member for member in world if member.stream.label is Label.EXTRACTION]
     assert 3 <= len(drawn) <= 9
     assert all(member.origin.startswith("drawn-") for member in drawn)
+
+
+def test_two_worlds_of_the_same_contents_join_account_by_account(corpus: StreamCorpus) -> None:
+    both = corpus.join(corpus)
+    assert len(both) == 2 * len(corpus)
+    assert both.is_operator().tolist() == 2 * corpus.is_operator().tolist()
+    for number in range(len(corpus)):
+        for place in (number, number + len(corpus)):
+            np.testing.assert_array_equal(both.vectors_of(place), corpus.vectors_of(number))
+            assert both.arrays(place).families == corpus.arrays(number).families
+            np.testing.assert_array_equal(both.arrays(place).embeddings, corpus.arrays(number).embeddings)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stillwatch.model.streams.layout import WIDTH, WINDOW, Group
 from stillwatch.train.streams.examples import GROUPS
-from stillwatch.train.streams.network import LastLogit, StreamNetwork
+from stillwatch.train.streams.network import MEMORY, LastLogit, StreamNetwork
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.settings import NetworkConfig
 
@@ -73,3 +73,21 @@ def test_every_slot_belongs_to_one_group() -> None:
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of num_heads"):
         NetworkConfig(width=16, num_heads=3)
+
+
+def test_a_logit_is_the_mean_evidence_of_the_last_requests_and_what_never_came_counts_as_none() -> None:
+    evidence = torch.arange(1.0, 21.0)[None]
+    logits = StreamNetwork.average(evidence)[0]
+    assert logits[0] == pytest.approx(1 / MEMORY)
+    assert logits[MEMORY - 1] == pytest.approx(sum(range(1, MEMORY + 1)) / MEMORY)
+    assert logits[19] == pytest.approx(sum(range(21 - MEMORY, 21)) / MEMORY)
+
+
+def test_members_learn_apart_and_speak_together() -> None:
+    torch.manual_seed(3)
+    pair = StreamNetwork(width=16, num_heads=2, num_members=2).eval()
+    rows = torch.randn(2, 9, WIDTH)
+    apart = pair.ask_members(rows)
+    assert apart.shape == (2, 2, 9)
+    assert not torch.allclose(apart[0], apart[1])
+    assert torch.allclose(pair(rows), apart.mean(0))
