@@ -118,6 +118,7 @@ def test_a_verdict_is_json_and_never_carries_text_of_the_request(scorer: Scorer)
         "coverage",
         "model_version",
         "stream",
+        "degraded",
     ]
 
 

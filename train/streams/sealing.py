@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from scipy.stats import beta
@@ -21,6 +22,7 @@ from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
 from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
 from stillwatch.model.streams.observation import Projection
 from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from stillwatch.train.export import strip_metadata
 from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.conformal import ConformalThreshold, calibrate_threshold
 from stillwatch.train.streams.network import LastLogit, StreamNetwork
@@ -58,6 +60,9 @@ def export_network(network: StreamNetwork, path: Path) -> None:
             verbose=False,
         )
         quiet.setLevel(level)
+    exported = onnx.load(str(path))
+    strip_metadata(exported)
+    onnx.save(exported, str(path))
     _check_parity(last, path)
 
 

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from stillwatch.train.streams.sealing import make_calibration, tell_streams
+import numpy as np
+import pytest
+
+import stillwatch.train.streams.network as network_module
+from stillwatch.train.streams.network import StreamNetwork
+from stillwatch.train.streams.sealing import export_network, make_calibration, tell_streams
 
 CARD = "# A bundle\n\nIt scores requests.\n\n## Limits\n\nMany.\n"
 HONEST = np.random.default_rng(1).normal(size=2_000)
@@ -23,3 +28,11 @@ def test_a_new_calibration_replaces_the_section_of_the_one_before_and_nothing_el
     assert "500 requests" not in second
     assert second.startswith(CARD.rstrip())
     assert second.endswith("\n## After\n\nWords.\n")
+
+
+@pytest.mark.slow
+def test_the_network_s_file_names_no_file_of_the_machine_that_wrote_it(tmp_path: Path) -> None:
+    export_network(StreamNetwork(width=16, num_heads=2), tmp_path / "stream.onnx")
+    written = (tmp_path / "stream.onnx").read_bytes()
+    assert str(Path(network_module.__file__).parent).encode() not in written
+    assert b"network.py" not in written
