@@ -29,6 +29,7 @@ from stillwatch.train.streams.settings import NetworkConfig
 _LEAST_SD = 0.05  # a slot that hardly varies is not blown up
 _SHARE = 0.01  # of honest accounts that may be above the threshold of a comparison
 _BY = (10, 25, 50, 100)
+_WARMUP_STEPS = 4  # at least, of a tenth of all: a schedule with none divides by zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,12 @@ def fit_network(
     total = num_epochs or config.epochs
     steps = total * -(-2 * (len(train) // 2 + 1) // config.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        config.learning_rate,
+        total_steps=max(steps, 2 * _WARMUP_STEPS),
+        pct_start=max(0.1, min(_WARMUP_STEPS / steps, 0.5)),
+    )
     average = AveragedModel(network, multi_avg_fn=blend_weights(config.ema_decay))
     epochs: list[Epoch] = []
     best, best_weights = 0, copy.deepcopy(network.state_dict())

@@ -103,3 +103,10 @@ def test_a_fit_finds_what_tells_operators_and_stops_at_its_best_epoch(corpus: St
     assert fitted.epochs[fitted.best].auroc > 0.95
     assert fitted.epochs[fitted.best].merit == max(epoch.merit for epoch in fitted.epochs)
     assert fitted.epochs[-1].loss < fitted.epochs[0].loss
+
+
+@pytest.mark.parametrize("batch_size", [4, 16, 512])
+def test_a_fit_may_be_as_short_as_one_step(corpus: StreamCorpus, batch_size: int) -> None:
+    config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1})
+    fitted = fit_network(corpus, None, config, seed=1, num_epochs=1)
+    assert np.isfinite(fitted.epochs[0].loss)
