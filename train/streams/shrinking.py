@@ -11,7 +11,7 @@ S = TypeVar("S", StreamSuiteConfig, CampaignSuiteConfig)
 
 _RATE = 0.01
 _HORIZON = 200
-_HONEST = {"calibration": 300, "fresh": 300, "moved": 0, "evaluators": 20}
+_HONEST = {"calibration": 600, "fresh": 600, "moved": 0, "evaluators": 20}
 
 
 def shrink_model(config: StreamsConfig) -> StreamsConfig:
@@ -20,7 +20,7 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
     fit = config.request.fit.model_copy(
         update={
             "epochs": 1,
-            "requests_per_epoch": 1500,
+            "requests_per_epoch": 4000,
             "train_windows": 1,
             "evaluations_per_epoch": 1,
             "max_validation_requests": 100,
@@ -29,9 +29,9 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
     return config.model_copy(
         update={
             "pool": config.pool.model_copy(update={"per_class": 3}),
-            "request": config.request.model_copy(update={"model": model, "fit": fit, "rows_per_family": 4}),
+            "request": config.request.model_copy(update={"model": model, "fit": fit, "rows_per_family": 8}),
             "world": config.world.model_copy(
-                update={"honest_accounts": 300, "campaigns": 80, "most_accounts": 30, "requests": 64}
+                update={"honest_accounts": 600, "campaigns": 150, "most_accounts": 30, "requests": 64}
             ),
             "network": config.network.model_copy(update={"num_members": 1}),
         }
