@@ -4,9 +4,9 @@ A simulator fills slots and grows conversations, so a million requests hold near
 of them is what a gateway does and what a simulation cannot afford. Requests are sorted into classes: the same
 family, language, number of turns (1-2, 3-4, 5-10, more) and the presence of tools. Of each class the first
 `per_class` contents are encoded exactly, of longer conversations, which cost many times as much, half and a quarter as
-many; a later one is given the outputs of one of them, chosen by its hash, and
-counts as a stand-in. So every output is that of a real request of the same family and form, equal contents always
-have equal outputs, and an account that repeats one family sees at most `per_class` different embeddings of it.
+many; a later one is given the outputs of one of them, chosen by its hash, and counts as a stand-in. So every output is
+that of a real request of the same family and form, equal contents always have equal outputs, and an account that
+repeats one family sees at most `per_class` different embeddings of it.
 Everything else about a request (shape, fingerprints, time, sampling) is exact.
 """
 

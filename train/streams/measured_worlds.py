@@ -1,7 +1,8 @@
 """The worlds that a rotation is measured on: honest accounts to calibrate on and fresh ones, evaluators, operators.
 
-All texts are of families that neither the request model nor the stream model has learnt from; among the honest
-accounts is every persona, those never trained on included. Each world has its own seed.
+All texts are of families that neither the request model nor the stream model has learnt from, but for those of the
+world `moved`, whose families and personas the stream model knows; among the other honest accounts is every persona,
+those never trained on included. Each world has its own seed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class MeasuredWorlds:
     Attributes:
         calibration: honest accounts that thresholds are set on.
         fresh: honest accounts that they are tried on.
-        moved: honest accounts of the validation families and personas, or None.
+        moved: honest accounts of the validation families and personas, which the stream model has learnt from, or None.
         evaluators: accounts that measure models, or None.
         cases: accounts of operators, by case; one that finds no request among the tested families is left out.
     """

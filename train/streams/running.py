@@ -136,7 +136,7 @@ def visit_rotations(
             {
                 "rotation": number,
                 "families": {side: len(families) for side, families in holdout.families.items()},
-                "personas_trained_on": list(holdout.personas["train"]),
+                "personas_trained_on": [*holdout.personas["train"], *holdout.personas["validation"]],
                 "personas_never_seen": list(holdout.unseen_personas),
                 "request_model": workshop.request.scorer.bundle.version,
                 "request_model_is_held_out": workshop.request.is_held_out,

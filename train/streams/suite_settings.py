@@ -42,7 +42,8 @@ class HonestConfig(Config):
     fresh: Annotated[int, Field(ge=100)] = 2500
     """Accounts in each rotation that the promise is checked on."""
     moved: int = 1000
-    """Accounts of the validation families and personas: a threshold from elsewhere, tried on the fresh ones."""
+    """Accounts of the validation families and personas, which the stream model has learnt from: a threshold from there,
+    as of a bundle that was calibrated on what it knows, tried on the fresh ones."""
     evaluators: int = 100
     """Accounts that measure models with benchmarks, reported apart."""
 
