@@ -1,8 +1,9 @@
 """A guardrail inside LiteLLM's proxy: the service without HTTP, in the proxy's process. Needs the extra `litellm`.
 
 LiteLLM loads it by name, `guardrail: stillwatch.serve.litellm_guardrail.StillwatchGuardrail`;
-`configs/litellm_inside.yaml` shows the rest. Requests are scored by threads behind a bounded queue, so the proxy's event loop waits for none of
-them, and for each only until `queue.deadline_ms`; what has no verdict by then passes or not by `policy.on_failure`.
+`configs/litellm_inside.yaml` shows the rest. Requests are scored by threads behind a bounded queue, so the proxy's
+event loop waits for none of them, and for each only until `queue.deadline_ms`; what has no verdict by then passes or
+not by `policy.on_failure`.
 
 States of accounts live in this process: of several proxy workers each sees its share of a stream, and a restart
 forgets them. Where that matters, run `stillwatch serve` and use the HTTP guardrail. Metrics are those of the service,
