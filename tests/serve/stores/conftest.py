@@ -19,6 +19,9 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from stillwatch.serve.stores.link import RedisLink
+from stillwatch.serve.stores.report import LinkChange
+
 WAIT_S = 60.0
 
 
@@ -120,6 +123,33 @@ def start_redis() -> Iterator[Callable[..., RedisServer]]:
 def prefix() -> str:
     """Of a test's own keys."""
     return f"test-{uuid4().hex}"
+
+
+@pytest.fixture
+def refuse_change() -> Callable[[LinkChange], None]:
+    """The report of a link that must not change."""
+
+    def refuse(change: LinkChange) -> None:
+        raise AssertionError(change)
+
+    return refuse
+
+
+@pytest.fixture
+def open_link(
+    redis_server: RedisServer, prefix: str, refuse_change: Callable[[LinkChange], None]
+) -> Iterator[Callable[[], RedisLink]]:
+    """Opens links to the shared server, as every replica has one of its own; any change of theirs fails the test."""
+    links: list[RedisLink] = []
+
+    def open_one() -> RedisLink:
+        links.append(RedisLink(redis_server.url, prefix=prefix, timeout_s=20.0, report=refuse_change))
+        links[-1].start()
+        return links[-1]
+
+    yield open_one
+    for link in links:
+        link.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,6 @@ from stillwatch.model.streams.accounts import DAY_S, MemoryAccountCounter, Other
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION, Fingerprints
 from stillwatch.serve.stores.counts import LARGE_COUNT, RedisAccountCounter
 from stillwatch.serve.stores.link import RedisLink
-from stillwatch.serve.stores.report import LinkChange
 from stillwatch.serve.stores.states import KEYS_VERSION
 
 NOW_S = 20_000 * DAY_S
@@ -21,24 +20,14 @@ NOW_S = 20_000 * DAY_S
 Make = Callable[..., Any]
 
 
-def refuse(change: LinkChange) -> None:
-    raise AssertionError(change)
-
-
 @pytest.fixture
-def make_redis(request: pytest.FixtureRequest) -> Iterator[Make]:
+def make_redis(open_link: Callable[[], RedisLink], prefix: str) -> Make:
     """Makes a counter of its own link to the shared server, as every replica has one."""
-    server, prefix = request.getfixturevalue("redis_server"), request.getfixturevalue("prefix")
-    links: list[RedisLink] = []
 
     def make(*, remember_s: float = 0.0) -> RedisAccountCounter:
-        links.append(RedisLink(server.url, prefix=prefix, timeout_s=20.0, report=refuse))
-        links[-1].start()
-        return RedisAccountCounter(links[-1], prefix=prefix, remember_s=remember_s)
+        return RedisAccountCounter(open_link(), prefix=prefix, remember_s=remember_s)
 
-    yield make
-    for link in links:
-        link.close()
+    return make
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])

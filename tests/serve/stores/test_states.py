@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,24 +25,14 @@ def count_up(kept: bytes | None) -> tuple[bytes, int]:
     return str(number).encode(), number
 
 
-def refuse(change: LinkChange) -> None:
-    raise AssertionError(change)
-
-
 @pytest.fixture
-def make_redis(request: pytest.FixtureRequest) -> Iterator[Make]:
+def make_redis(open_link: Callable[[], RedisLink], prefix: str) -> Make:
     """Makes a store of its own link to the shared server, as every replica has one."""
-    server, prefix = request.getfixturevalue("redis_server"), request.getfixturevalue("prefix")
-    links: list[RedisLink] = []
 
     def make(*, expire_after_s: float = 60.0) -> RedisStateStore:
-        links.append(RedisLink(server.url, prefix=prefix, timeout_s=20.0, report=refuse))
-        links[-1].start()
-        return RedisStateStore(links[-1], prefix=prefix, expire_after_s=expire_after_s)
+        return RedisStateStore(open_link(), prefix=prefix, expire_after_s=expire_after_s)
 
-    yield make
-    for link in links:
-        link.close()
+    return make
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
@@ -187,10 +177,10 @@ def test_a_name_that_is_no_hash_never_reaches_the_server(make_redis: Make, redis
 
 @pytest.mark.slow
 def test_a_full_server_forgets_the_longest_untouched_and_the_others_go_on(
-    start_redis: Callable[..., Any], name_account: Name
+    start_redis: Callable[..., Any], name_account: Name, refuse_change: Callable[[LinkChange], None]
 ) -> None:
     server = start_redis("--maxmemory", "4mb", "--maxmemory-policy", "volatile-lru", "--maxmemory-samples", "10")
-    link = RedisLink(server.url, prefix="full", timeout_s=20.0, report=refuse)
+    link = RedisLink(server.url, prefix="full", timeout_s=20.0, report=refuse_change)
     link.start()
     store = RedisStateStore(link, prefix="full", expire_after_s=1000.0)
     large = b"x" * MAX_STATE_BYTES
