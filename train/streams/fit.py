@@ -83,13 +83,7 @@ def fit_network(
             raise ConfigError("world: accounts of one label only; simulate honest accounts and campaigns")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = StreamNetwork(
-        width=config.width,
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        dropout=config.dropout,
-        num_members=config.num_members,
-    )
+    network = build_network(config)
     _set_scale(network, train)
     total = num_epochs or config.epochs
     steps = total * -(-2 * (len(train) // 2 + 1) // config.batch_size)
@@ -127,6 +121,17 @@ def fit_network(
     network.load_state_dict(best_weights)
     network.eval()
     return FittedNetwork(network, tuple(epochs), best)
+
+
+def build_network(config: NetworkConfig) -> StreamNetwork:
+    """A network of this shape with fresh weights."""
+    return StreamNetwork(
+        width=config.width,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        dropout=config.dropout,
+        num_members=config.num_members,
+    )
 
 
 def find_epochs(

@@ -21,6 +21,9 @@ from torch.nn import functional
 
 from stillwatch.model.streams.layout import WIDTH, WINDOW
 
+NETWORK_VERSION = 1
+"""Raised whenever the same weights would say something else."""
+
 MEMORY = 8
 """Requests whose evidence a logit averages."""
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it

@@ -1,7 +1,7 @@
 """One rotation of a stream model: request model, projection, worlds to learn from, network. The table of contents.
 
-Families, personas and named operators that the rotation tests are in none of it. Worlds are kept on disk, so that
-what was simulated once is not simulated again.
+Families, personas and named operators that the rotation tests are in none of it. Worlds and network are kept on disk,
+so that what was made once is not made again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stillwatch.train.streams.contents import Contents
 from stillwatch.train.streams.corpus import Member, StreamCorpus, build_corpus, iter_records
 from stillwatch.train.streams.fit import Epoch, FittedNetwork, find_epochs, fit_network
 from stillwatch.train.streams.holdout import Holdout, Side, deal_holdouts
-from stillwatch.train.streams.keeping import keep_corpus
+from stillwatch.train.streams.keeping import keep_corpus, keep_network
 from stillwatch.train.streams.projection import fit_projection
 from stillwatch.train.streams.request_models import RequestModel, load_request_model
 from stillwatch.train.streams.settings import PoolConfig, StreamsConfig
@@ -147,9 +147,14 @@ def run_rotation(
     """
     config = workshop.config
     train, validation = build_worlds(workshop)
-    found = find_epochs(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
-    whole = fit_network(train.join(validation), None, config.network, seed=config.seed, num_epochs=found.best + 1)
-    return Rotation(workshop, FittedNetwork(whole.network, found.epochs, found.best)), train
+
+    def run() -> FittedNetwork:
+        found = find_epochs(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
+        whole = fit_network(train.join(validation), None, config.network, seed=config.seed, num_epochs=found.best + 1)
+        return FittedNetwork(whole.network, found.epochs, found.best)
+
+    path, worlds = workshop.folder / "network.safetensors", (train, validation)
+    return Rotation(workshop, keep_network(path, config.network, seed=config.seed, worlds=worlds, make=run)), train
 
 
 def deal_rotations(config: StreamsConfig, pool: Pool) -> list[Holdout]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from stillwatch.data.streams.pool import Pool
 from stillwatch.model.streams.layout import INDEX, WIDTH, Group
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.examples import GROUPS, iter_batches, make_batch
-from stillwatch.train.streams.fit import compute_loss, fit_network
+from stillwatch.train.streams.fit import FittedNetwork, compute_loss, fit_network
+from stillwatch.train.streams.keeping import keep_network
 from stillwatch.train.streams.network import StreamNetwork
 from stillwatch.train.streams.settings import NetworkConfig
 from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
@@ -110,3 +113,28 @@ def test_a_fit_may_be_as_short_as_one_step(corpus: StreamCorpus, batch_size: int
     config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1})
     fitted = fit_network(corpus, None, config, seed=1, num_epochs=1)
     assert np.isfinite(fitted.epochs[0].loss)
+
+
+def test_a_kept_network_is_fitted_anew_only_when_its_worlds_settings_or_seed_change(
+    corpus: StreamCorpus, small_pool: Pool, tmp_path: Path
+) -> None:
+    short = CONFIG.model_copy(update={"epochs": 1})
+    other = make_corpus(small_pool, seed=2)
+    made = []
+
+    def run(config: NetworkConfig, seed: int, world: StreamCorpus) -> FittedNetwork:
+        def make() -> FittedNetwork:
+            made.append(1)
+            return fit_network(world, None, config, seed=seed, num_epochs=1)
+
+        return keep_network(tmp_path / "network.safetensors", config, seed=seed, worlds=[world], make=make)
+
+    first, again = run(short, 1, corpus), run(short, 1, corpus)
+    assert len(made) == 1
+    assert (again.epochs, again.best) == (first.epochs, first.best)
+    for name, tensor in first.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], tensor)
+    run(short.model_copy(update={"dropout": 0.2}), 1, corpus)
+    run(short, 2, corpus)
+    run(short, 1, other)
+    assert len(made) == 4
