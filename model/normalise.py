@@ -9,18 +9,28 @@ reversed text and ciphers beyond rot13 are left to the encoder.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from stillwatch.model.normalise_blobs import Blob, Encoding, iter_blobs
-from stillwatch.model.normalise_letters import fold_look_alikes, join_letters, read_smuggled, remove_hidden
+from stillwatch.model.normalise_letters import (
+    compose_letters,
+    fold_look_alikes,
+    join_letters,
+    read_smuggled,
+    remove_hidden,
+)
 from stillwatch.model.normalise_prose import find_word_runs
 
 MAX_DEPTH = 2
 """How many encodings, one inside the other, are undone."""
 MAX_DECODED = 500_000
 """Characters of decoded text that are read of one text; blobs beyond are counted in `Traces.skipped`."""
+
+MOST_APART = 32
+"""Decoded texts of one text that are read one by one; those beyond are read together, so that a page of scraps costs
+no more than a page."""
+_MOST_SKIPPED = 1000  # counted; what comes after them is not looked at
 
 LEAST_HIDDEN = 24
 LEAST_WORDS = 8
@@ -96,20 +106,29 @@ def normalise(text: str) -> Normalised:
     """Undo what hides a text from a reader of its tokens."""
     clear, traces, word_runs = _clear(text)
     decoded: list[str] = []
-    blobs = [(blob, MAX_DEPTH - 1) for blob in _iter_blobs(text, clear, word_runs)]
     num_read = 0
-    while blobs:
-        blob, depth = blobs.pop(0)
-        if num_read + len(blob.text) > MAX_DECODED:
-            traces += Traces(skipped_blobs=1)
-            continue
-        num_read += len(blob.text)
-        inner, inner_traces, word_runs = _clear(blob.text)
-        decoded.append(inner)
-        traces += inner_traces
-        traces += Traces(decoded_blobs=1, disguised_characters=len(blob.text) if blob.is_disguise else 0)
-        if depth:
-            blobs += [(within, depth - 1) for within in _iter_blobs(blob.text, inner, word_runs)]
+    outer = [(text, clear, word_runs)]
+    for _ in range(MAX_DEPTH):
+        found: list[str] = []
+        num_disguised, num_skipped = 0, 0
+        for blob in (blob for each in outer for blob in _iter_blobs(*each)):
+            if num_read + len(blob.text) > MAX_DECODED:
+                num_skipped += 1
+                if num_skipped == _MOST_SKIPPED:
+                    break
+                continue
+            num_read += len(blob.text)
+            num_disguised += len(blob.text) if blob.is_disguise else 0
+            found.append(blob.text)
+        traces += Traces(decoded_blobs=len(found), disguised_characters=num_disguised, skipped_blobs=num_skipped)
+        if len(found) > MOST_APART:
+            found[MOST_APART:] = ["\n".join(found[MOST_APART:])]
+        outer = []
+        for each in found:
+            inner, inner_traces, word_runs = _clear(each)
+            decoded.append(inner)
+            traces += inner_traces
+            outer.append((each, inner, word_runs))
     return Normalised(clear, tuple(decoded), traces)
 
 
@@ -120,7 +139,7 @@ def _clear(text: str) -> tuple[str, Traces, frozenset[int]]:
         visible = _ENCLOSED_LETTER.sub(lambda match: _ENCLOSED[match.group()], visible)
         # Before NFKC, which turns some look-alikes into letters that look like no other.
         visible, num_folded = fold_look_alikes(visible)
-        visible = unicodedata.normalize("NFKC", visible)
+        visible = compose_letters(visible)
     word_runs = find_word_runs(visible)
     if 1 in word_runs:
         visible, num_joined = join_letters(visible)

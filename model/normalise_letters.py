@@ -44,6 +44,9 @@ _SPELT = (
     re.compile(r"(?<![^\W_])[A-Za-z](?:([-._*·•|/~])[A-Za-z])(?:\1[A-Za-z]){3,}(?![^\W_])"),
     re.compile(r"(?<![^\W_])[A-Za-z](?: {1,4}[A-Za-z](?![^\W_])){5,}"),
 )
+_WORDS_IN_A_SIGN = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]+")
+"""Signs that NFKC writes out as up to 18 letters; all others become four at most."""
+_MOST_WORD_SIGNS = 1000
 _LEAST_STYLISED = 3
 _MANY = 3
 """Mixed words in a text after which lines of look-alikes alone are taken for disguised."""
@@ -101,18 +104,20 @@ def fold_look_alikes(text: str) -> tuple[str, int]:
         return text, 0
     lines = text.splitlines(keepends=True)
     words = [_WORD.findall(line) for line in lines]
+    # Each word is looked at once, however many lines there are: a request may hold a million of either.
     folded = {word: table.fold(word) for word in {w for line in words for w in line} if not word.isascii()}
+    genuine = {word for word in folded if table.is_genuine(word)}
+    bold = {word: word.translate(table.to_latin) if table.looks_latin(word) else to for word, to in folded.items()}
+    careful = {word: to for word, to in folded.items() if sum(map(str.isascii, word)) * 2 > len(word)}
     mixed = [sum(folded.get(word, word) != word for word in line) for line in words]
+    is_disguised = sum(mixed) >= _MANY
     count = 0
     for number, (line, own) in enumerate(zip(lines, words, strict=True)):
-        genuine = sum(table.is_genuine(word) for word in own if word in folded)
-        if mixed[number] > genuine or (not genuine and sum(mixed) >= _MANY):
-            # Nothing else is written in that script here: words of look-alikes alone are disguised, too.
-            new = {word: word.translate(table.to_latin) if table.looks_latin(word) else folded[word] for word in folded}
-        elif genuine:
-            new = {word: to for word, to in folded.items() if sum(map(str.isascii, word)) * 2 > len(word)}
+        num_genuine = sum(word in genuine for word in own)
+        if mixed[number] > num_genuine or (not num_genuine and is_disguised):
+            new = bold  # nothing else is written in that script here: words of look-alikes alone are disguised, too
         else:
-            new = folded
+            new = careful if num_genuine else folded
         if num_changed := sum(new.get(word, word) != word for word in own):
             count += num_changed
             lines[number] = _replace_words(line, new)
@@ -121,6 +126,16 @@ def fold_look_alikes(text: str) -> tuple[str, int]:
 
 def _replace_words(line: str, new: Mapping[str, str]) -> str:
     return _WORD.sub(lambda match: new.get(match.group(), match.group()), line)
+
+
+def compose_letters(text: str) -> str:
+    """Compatibility form (NFKC); a flood of signs that stand for whole words stays as it is, lest it grow 18-fold."""
+    if sum(map(len, _WORDS_IN_A_SIGN.findall(text))) <= _MOST_WORD_SIGNS:
+        return unicodedata.normalize("NFKC", text)
+    parts = re.split(f"({_WORDS_IN_A_SIGN.pattern})", text)
+    return "".join(
+        unicodedata.normalize("NFKC", part) if number % 2 == 0 else part for number, part in enumerate(parts)
+    )
 
 
 def join_letters(text: str) -> tuple[str, int]:

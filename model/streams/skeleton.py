@@ -9,12 +9,11 @@ stand in any text. Scripts without blanks between words are read sign by sign.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import chain
 
-from stillwatch.model.normalise_letters import fold_look_alikes, remove_hidden
+from stillwatch.model.normalise_letters import compose_letters, fold_look_alikes, remove_hidden
 
 MASK = "_"
 _MOST_CHARACTERS = 6_000  # read at either end of a longer text
@@ -25,8 +24,8 @@ _SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _SENTENCE = re.compile(rf"(?<=[.!?;:])\s+|(?<=。)|(?<=[!?;:])(?=[{_SIGN}])")  # NFKC has made wide marks narrow
 _TOKEN = re.compile(
-    r"(?P<mask>https?://\S+|[\w.+-]+@[\w.-]+|\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|„[^“”\n]{1,400}[“”]"
-    r"|「[^」\n]{1,400}」|`[^`\n]+`|(?<!\w)'[^'\n]{1,400}'(?!\w)|\w*[\d_][\w./:-]*|\{\{?[^{}\n]{0,60}\}?\})"
+    r"(?P<mask>https?://\S+|[\w.+-]{1,64}@[\w.-]+|\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|„[^“”\n]{1,400}[“”]"
+    r"|「[^」\n]{1,400}」|`[^`\n]+`|(?<!\w)'[^'\n]{1,400}'(?!\w)|\w{0,64}[\d_][\w./:-]*|\{\{?[^{}\n]{0,60}\}?\})"
     rf"|(?P<sign>[{_SIGN}])"
     rf"|(?P<word>[^\W\d_{_SIGN}]+(?:['\u2019][^\W\d_{_SIGN}]+)?)"
 )
@@ -58,7 +57,7 @@ def clip_ends(text: str) -> str:
     if text.isascii():
         return text
     folded, _ = fold_look_alikes(remove_hidden(text)[0])
-    return unicodedata.normalize("NFKC", folded)
+    return compose_letters(folded)
 
 
 def hash_shingles(segments: list[list[str]], *, width: int, least_letters: int) -> set[int]:

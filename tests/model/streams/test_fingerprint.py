@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from itertools import combinations
 
@@ -113,6 +114,15 @@ def test_tools_are_the_same_in_any_order() -> None:
 )
 def test_any_text_is_read(text: str) -> None:
     assert isinstance(fingerprint_request(ask(text, text)), Fingerprints)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u4e2d\u6587" * 6000, "aaa+" * 3000, "\u3316" * 12_000], ids=["signs", "joined", "squared"]
+)
+def test_a_text_without_blanks_costs_no_more_than_its_length(text: str) -> None:
+    begin = time.process_time()
+    fingerprint_request(ask(text))
+    assert time.process_time() - begin < 8  # a minute where each sign is the start of the whole rest
 
 
 def test_a_number_is_the_same_in_every_process() -> None:
