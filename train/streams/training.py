@@ -1,8 +1,10 @@
 """`stillwatch train-streams`: the stream model that a bundle carries, fitted on all families, tracked and sealed.
 
 Families, personas and operators are held out by the suites, which fit rotations of their own. Here the first rotation
-decides how long to train; then one more network learns from every family, calibrated on fresh accounts, and goes
-into a copy of the request bundle. Its thresholds come from simulated accounts: calibrate on your own traffic.
+is a rehearsal: it decides how long to train, and its network, which has not learnt from the families that it is tried
+on, sets the thresholds: a network flags far more of the honest accounts that are unlike those it learnt from. Then
+one more network learns from every family and goes into a copy of the request bundle with these thresholds. They come
+from simulated accounts all the same, and the request model may know their families: calibrate on your own traffic.
 """
 
 from __future__ import annotations
@@ -10,17 +12,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from stillwatch.data.streams.personas import choose_personas
 from stillwatch.model.bundle import DEFAULT_BUNDLE, STREAM_ONNX, Bundle, load_bundle
 from stillwatch.model.scorer import Scorer
 from stillwatch.train.provenance import describe_provenance
+from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.conformal import take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
-from stillwatch.train.streams.fit import Epoch, find_epochs, fit_network
+from stillwatch.train.streams.fit import Epoch, fit_network
 from stillwatch.train.streams.holdout import Holdout
-from stillwatch.train.streams.rotations import Workshop, build_worlds, deal_rotations, load_pool, open_workshop
+from stillwatch.train.streams.rotations import (
+    Rotation,
+    Workshop,
+    deal_rotations,
+    load_pool,
+    open_workshop,
+    run_rotation,
+)
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.sealing import build_model, export_network, make_calibration, seal_stream_model
 from stillwatch.train.streams.settings import StreamsConfig
@@ -71,13 +83,19 @@ def train_streams(
 
         holdout = deal_rotations(alone, pool)[0]
         workshop = open_workshop(alone, holdout, pool, folder / "rotation-0", bundle=source.folder)
-        found = find_epochs(*build_worlds(workshop), alone.network, seed=alone.seed, on_epoch=tell)
+        rehearsed, _ = run_rotation(workshop, on_epoch=tell)
+        maxima, operators = _rehearse(rehearsed)
         whole = open_workshop(alone, _take_all(holdout, pool.families), pool, folder / "all", bundle=source.folder)
-        train, calibration = _make_worlds(whole)
-        fitted = fit_network(train, None, alone.network, seed=alone.seed, num_epochs=found.best + 1)
-        scored = score_streams(fitted.network, [calibration.vectors_of(n) for n in range(len(calibration))])
-        maxima = take_maxima(scored, config.calibration.horizon)
-        operators = calibration.is_operator()
+        world = config.world
+        train = _build_world(
+            whole,
+            "train",
+            requests=world.requests,
+            honest=world.honest_accounts,
+            campaigns=world.campaigns,
+            seed=_seed_world(config, 0),
+        )
+        fitted = fit_network(train, None, alone.network, seed=alone.seed, num_epochs=rehearsed.fitted.best + 1)
         model = build_model(
             whole.projection,
             make_calibration(
@@ -100,7 +118,7 @@ def train_streams(
                 tags={"bundle": sealed.version},
             )
         Scorer.load(sealed.folder)
-        return StreamOutcome(sealed, found.epochs, tracker.run_id)
+        return StreamOutcome(sealed, rehearsed.fitted.epochs, tracker.run_id)
 
 
 def _take_all(holdout: Holdout, families: frozenset[str]) -> Holdout:
@@ -113,25 +131,38 @@ def _take_all(holdout: Holdout, families: frozenset[str]) -> Holdout:
     )
 
 
-def _make_worlds(workshop: Workshop) -> tuple[StreamCorpus, StreamCorpus]:
-    """The world of the final fit, and one of fresh accounts to calibrate on."""
-    config, pool, personas = workshop.config, workshop.pool, workshop.holdout.personas["train"]
-    world, seed = config.world, config.seed * 100 + _SEED
-    worlds = []
-    for place, (name, honest, campaigns, first) in enumerate(
-        (
-            ("train", world.honest_accounts, world.campaigns, world.requests),
-            ("calibration", config.calibration.accounts, max(4, world.campaigns // 5), config.calibration.horizon),
-        )
-    ):
-        members = make_honest(pool, personas, num_accounts=honest, seed=seed + place, evenly=name == "train")
-        members += make_drawn_campaigns(
-            pool,
-            personas,
-            num_campaigns=campaigns,
-            most_accounts=world.most_accounts,
-            num_requests=world.requests,
-            seed=seed + place,
-        )
-        worlds.append(workshop.build(name, members, first=first))
-    return worlds[0], worlds[1]
+def _rehearse(rotation: Rotation) -> tuple[Floats, NDArray[np.bool_]]:
+    """Running maxima of fresh accounts of families that the rotation's network has not learnt from, and whose."""
+    workshop = rotation.workshop
+    calibration = workshop.config.calibration
+    world = _build_world(
+        workshop,
+        "calibration",
+        requests=calibration.horizon,
+        honest=calibration.accounts,
+        campaigns=max(4, workshop.config.world.campaigns // 5),
+        seed=_seed_world(workshop.config, 1),
+    )
+    scored = score_streams(rotation.fitted.network, [world.vectors_of(number) for number in range(len(world))])
+    return take_maxima(scored, calibration.horizon), world.is_operator()
+
+
+def _build_world(
+    workshop: Workshop, name: str, *, requests: int, honest: int, campaigns: int, seed: int
+) -> StreamCorpus:
+    """Accounts of the rotation's tested side: for the final fit all families and personas are on it."""
+    pool, personas = workshop.pools["test"], workshop.holdout.personas["test"]
+    members = make_honest(pool, personas, num_accounts=honest, seed=seed, evenly=name == "train")
+    members += make_drawn_campaigns(
+        pool,
+        personas,
+        num_campaigns=campaigns,
+        most_accounts=workshop.config.world.most_accounts,
+        num_requests=workshop.config.world.requests,
+        seed=seed,
+    )
+    return workshop.build(name, members, first=requests)
+
+
+def _seed_world(config: StreamsConfig, place: int) -> int:
+    return config.seed * 100 + _SEED + place
