@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import nullcontext
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request as Call
@@ -109,6 +110,11 @@ class ScoringMiddleware:
 
     async def _judge(self, call: Call) -> Reply | None:
         """What is decided on a call; None where nobody waits for that."""
+        tracing = self._service.tracing
+        with nullcontext() if tracing is None else tracing.follow_guard():
+            return await self._decide(call)
+
+    async def _decide(self, call: Call) -> Reply | None:
         try:
             async with self._calls.enter():
                 return await self._score(call)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,13 +54,15 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 SCORE, SCORE_BATCH = "/v1/score", "/v1/score/batch"
+TRACED = frozenset({SCORE, SCORE_BATCH, GUARDRAIL})
+"""Calls that have a span; probes would drown them."""
 ROUTES = frozenset({SCORE, SCORE_BATCH, GUARDRAIL, "/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 _bearer = HTTPBearer(auto_error=False, description="A key of auth.keys_file, where the service has one.")
 
 
 class Shell:
-    """Around every reply: security headers, time and status counted, connections closed while draining.
+    """Around every reply: security headers, time, status and span, connections closed while draining.
 
     What nobody else handled ends here: the log tells its type and place, and the caller gets a refusal like any other.
     """
@@ -74,6 +76,15 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        tracing = self._service.tracing
+        if tracing is None or scope["path"] not in TRACED:
+            await self._answer(scope, receive, send, lambda _status: None)
+            return
+        traceparent = Headers(scope=scope).get("traceparent")
+        with tracing.follow_call(scope["method"], scope["path"], traceparent) as span:
+            await self._answer(scope, receive, send, lambda status: tracing.tell_status(span, status))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, note: Callable[[int], None]) -> None:
         metrics = self._service.metrics
         route = scope["path"] if scope["path"] in ROUTES else "other"
         started_s = time.monotonic()
@@ -89,6 +100,7 @@ class Shell:
                     headers["Connection"] = "close"
                 metrics.http_requests.labels(route, str(message["status"])).inc()
                 metrics.http_seconds.labels(route).observe(time.monotonic() - started_s)
+                note(message["status"])
             await send(message)
 
         with metrics.in_flight.track_inprogress():
@@ -117,6 +129,8 @@ def build_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=live,
+        # FastAPI's own, which an environment variable can switch on, sends queries and exceptions' words.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_middleware(Shell, service=service)
     _add_handlers(app, service)

@@ -32,12 +32,14 @@ class Timing:
     """How long a request took, in seconds.
 
     Attributes:
-        queue_s: waiting.
+        started_s: when the scoring of its batch began, by `time.monotonic`.
+        queue_s: waiting until then.
         scoring_s: scoring its batch.
         batch_requests: requests of the batch.
         is_late: whether its deadline had passed when it was scored.
     """
 
+    started_s: float
     queue_s: float
     scoring_s: float
     batch_requests: int
@@ -61,7 +63,7 @@ class Batcher(Generic[R, T]):
         config: QueueConfig,
         score: Callable[[Sequence[R]], Sequence[Verdict]],
         finish: Callable[[R, Verdict, Timing], T],
-        report: Callable[[Exception], None],
+        report: Callable[[Exception, Sequence[R]], None],
     ) -> None:
         """Start the workers.
 
@@ -69,7 +71,7 @@ class Batcher(Generic[R, T]):
             config: bounds of queue and batch.
             score: verdicts on a batch, in order.
             finish: makes of a verdict what the caller gets; runs in the worker.
-            report: told of what `score` or `finish` raised; the caller gets a refusal.
+            report: told of what `score` or `finish` raised, and over which requests; the callers get a refusal.
         """
         self._config, self._score, self._finish, self._report = config, score, finish, report
         self._waiting: deque[_Job[R, T]] = deque()
@@ -157,10 +159,11 @@ class Batcher(Generic[R, T]):
 
     def _answer(self, batch: list[_Job[R, T]]) -> None:
         started_s = time.monotonic()
+        requests = [job.request for job in batch]
         try:
-            verdicts = self._score([job.request for job in batch])
+            verdicts = self._score(requests)
         except Exception as error:  # noqa: BLE001 - a worker that dies would take the service with it
-            self._report(error)
+            self._report(error, requests)
             if len(batch) == 1:
                 batch[0].result.set_exception(RefusedError(Code.SCORER_FAILED))
             else:  # only the request at fault should fail
@@ -172,11 +175,12 @@ class Batcher(Generic[R, T]):
         with self._changed:
             self._s_per_token += (_MEMORY if self._s_per_token else 1.0) * (spent_s - self._s_per_token)
         for job, verdict in zip(batch, verdicts, strict=True):
-            timing = Timing(started_s - job.since_s, ended_s - started_s, len(batch), ended_s > job.deadline_s)
+            waited_s, is_late = started_s - job.since_s, ended_s > job.deadline_s
+            timing = Timing(started_s, waited_s, ended_s - started_s, len(batch), is_late)
             try:
                 job.result.set_result(self._finish(job.request, verdict, timing))
             except Exception as error:  # noqa: BLE001 - as above
-                self._report(error)
+                self._report(error, [job.request])
                 job.result.set_exception(RefusedError(Code.SCORER_FAILED))
 
 

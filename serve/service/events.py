@@ -12,6 +12,8 @@ import sys
 import time
 import traceback
 
+_SPANS = "opentelemetry.trace"
+
 _LOGGER = logging.getLogger("stillwatch.service")
 
 
@@ -50,8 +52,21 @@ def tell(event: str, *, level: int = logging.INFO, **facts: str | float | None) 
         event: its fixed name.
         level: as in `logging`.
         facts: numbers, codes, versions and settings; never what a caller sent.
+
+    Where a span is there, its trace is told as `trace_id`.
     """
+    trace_id = _find_trace()
+    if trace_id is not None:
+        facts["trace_id"] = trace_id
     _LOGGER.log(level, event, extra={"facts": facts})
+
+
+def _find_trace() -> str | None:
+    spans = sys.modules.get(_SPANS)  # where nobody has loaded it, there is no span
+    if spans is None:
+        return None
+    context = spans.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def describe_error(error: BaseException) -> dict[str, str]:

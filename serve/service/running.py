@@ -20,6 +20,7 @@ import uvicorn
 from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.app import build_app
 from stillwatch.serve.service.events import tell
+from stillwatch.serve.service.exporting import open_tracing
 from stillwatch.serve.service.loading import find_bundle, is_serving, load_model, sign_folder, warm_up
 from stillwatch.serve.service.reloading import Watched, Watcher, sign_file
 from stillwatch.serve.service.scoring import Service, build_service
@@ -56,8 +57,8 @@ def run_service(settings: ServeConfig) -> None:
     Raises:
         StillwatchError: the address cannot be bound, or `build_service` failed.
     """
-    with bind_socket(settings.listen) as listener:
-        service = build_service(settings)
+    with bind_socket(settings.listen) as listener, open_tracing() as tracing:
+        service = build_service(settings, tracing)
         watcher = Watcher(list_watched(service), service.metrics, poll_s=settings.reload.poll_s)
         signal.signal(signal.SIGHUP, lambda _signal, _frame: watcher.ask())
         try:

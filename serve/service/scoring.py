@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.records import Request
@@ -25,14 +26,19 @@ from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.generations import GenerationStore
 from stillwatch.serve.service.loading import LoadedModel, load_model, warm_up
 from stillwatch.serve.service.metrics import Metrics
-from stillwatch.serve.service.policy import Decision, decide, decide_unscored, used_welcome
+from stillwatch.serve.service.policy import decide, decide_unscored, used_welcome
+from stillwatch.serve.service.recording import build_record
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
 from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
 from stillwatch.serve.service.settings import ServeConfig
 from stillwatch.serve.service.tenants import NOBODY, AskedRequest, load_allow_list, load_tenants, mark_request
+from stillwatch.serve.service.visits import VisitClock
 from stillwatch.serve.stores.opening import open_stores
 from stillwatch.serve.stores.report import LinkChange
+
+if TYPE_CHECKING:
+    from stillwatch.serve.service.tracing import Tracing
 
 
 class Service:
@@ -47,11 +53,19 @@ class Service:
         model: what scores; see `swap`.
         tenants: who has thresholds of their own; may be replaced at any time.
         allow_list: whose requests are allowed whatever they are; may be replaced at any time.
+        tracing: makes spans of what is done; None where nobody asked for them.
     """
 
-    def __init__(self, config: ServeConfig, model: LoadedModel, hasher: KeyedHasher, keys: ApiKeys | None) -> None:
+    def __init__(
+        self,
+        config: ServeConfig,
+        model: LoadedModel,
+        hasher: KeyedHasher,
+        keys: ApiKeys | None,
+        tracing: Tracing | None = None,
+    ) -> None:
         """Start the workers; see `build_service`."""
-        self.config, self.metrics, self.keys = config, Metrics(), keys
+        self.config, self.metrics, self.keys, self.tracing = config, Metrics(), keys, tracing
         self.is_draining = False
         self._is_warm = False
         self._hasher, self.model = hasher, model
@@ -61,7 +75,9 @@ class Service:
         audit = config.audit
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
         self.tenants, self.allow_list = NOBODY, load_allow_list(None, hasher)
-        self._batcher: Batcher[AskedRequest, ScoreReply] = Batcher(config.queue, self._score, self._finish, _report)
+        self._batcher: Batcher[AskedRequest, ScoreReply] = Batcher(
+            config.queue, self._score, self._finish, self._report
+        )
         self.metrics.tell_build(self._release, model.version, model.runtime.runtime.name)
         self.metrics.watch("queue_requests", "Requests that wait.", lambda: self._batcher.num_waiting)
         self.metrics.watch("queue_tokens", "Estimated tokens that wait.", lambda: self._batcher.num_tokens_waiting)
@@ -160,10 +176,11 @@ class Service:
         """
         if not self._is_warm:
             raise RefusedError(Code.NOT_READY)
-        tenants, allow_list = self.tenants, self.allow_list
+        tenants, allow_list, tracing = self.tenants, self.allow_list, self.tracing
+        traces = [None] * len(requests) if tracing is None else tracing.begin_requests(len(requests))
         asked = [
-            mark_request(request, self._hasher, tenants.find(request.account, key_name), allow_list)
-            for request in requests
+            mark_request(request, self._hasher, tenants.find(request.account, key_name), allow_list, trace)
+            for request, trace in zip(requests, traces, strict=True)
         ]
         return self._batcher.submit(asked, deadline_s)
 
@@ -171,19 +188,37 @@ class Service:
         """Count a request without a verdict, and say what to do with it."""
         decision = decide_unscored(self.config.policy, refused.code)
         self.metrics.refusals.labels(refused.code, decision.result).inc()
+        if self.tracing is not None:
+            self.tracing.tell_refusal(refused.code)
         return build_refusal_reply(refused, decision)
 
     def _score(self, requests: Sequence[AskedRequest]) -> list[Verdict]:
         scorer = self.model.scorer  # one for the whole batch, whatever is swapped meanwhile
         layout = scorer.stream_layout
         states = None if layout is None else GenerationStore(self._stores.states, layout)
-        return scorer.score_many(
-            requests,
-            states=states,
-            counter=self._stores.counter,
-            allow_list=self.allow_list,
-            thresholds=[Thresholds() if r.tenant is None else r.tenant.get_thresholds(layout) for r in requests],
-        )
+        clock = None if self.tracing is None or states is None else VisitClock(states, self._stores.counter)
+        with self._resume(requests):
+            verdicts = scorer.score_many(
+                requests,
+                states=clock or states,
+                counter=clock or self._stores.counter,
+                allow_list=self.allow_list,
+                thresholds=[Thresholds() if r.tenant is None else r.tenant.get_thresholds(layout) for r in requests],
+            )
+        if clock is not None:
+            followed = [request.trace for request in requests if request.account is not None]
+            for trace, visit in zip(followed, clock.visits, strict=False):
+                if trace is not None:
+                    trace.visit = visit
+        return verdicts
+
+    def _resume(self, requests: Sequence[AskedRequest]) -> AbstractContextManager[None]:
+        """Within the call that the requests came with, so that events tell its trace."""
+        return nullcontext() if self.tracing is None else self.tracing.resume([each.trace for each in requests])
+
+    def _report(self, error: Exception, requests: Sequence[AskedRequest]) -> None:
+        with self._resume(requests):
+            tell("scorer_failed", level=logging.ERROR, **describe_error(error))
 
     def _finish(self, request: AskedRequest, verdict: Verdict, timing: Timing) -> ScoreReply:
         is_welcome = request.note is not None and used_welcome(verdict)
@@ -195,13 +230,20 @@ class Service:
         metrics.scoring_seconds.observe(timing.scoring_s)
         metrics.batch_requests.observe(timing.batch_requests)
         self._drift.add(verdict)
+        if self.tracing is not None and request.trace is not None:
+            self.tracing.record(request.trace, verdict, decision, timing)
         if timing.is_late:
             metrics.late.inc()
         if verdict.degraded is not None:
             metrics.degraded.labels(verdict.degraded).inc()
         is_plain = verdict.action is Action.ALLOW and (verdict.stream is None or verdict.stream.action is Action.ALLOW)
         if self._audit is not None and (is_welcome or not is_plain):
-            self._record(self._audit, self._describe(verdict_id, request, verdict, decision, timing))
+            with self._resume([request]):
+                thresholds = dict(self._thresholds[verdict.model_version])
+                if request.tenant is not None:
+                    thresholds |= request.tenant.list_thresholds(self.model.scorer.stream_layout)
+                facts = {"mode": self.config.policy.mode, "late": timing.is_late, "release": self._release}
+                self._record(self._audit, build_record(verdict_id, request, verdict, decision, thresholds) | facts)
         tenant = None if request.tenant is None else request.tenant.name
         return build_score_reply(verdict_id, verdict, decision, timing, allow_listed=is_welcome, tenant=tenant)
 
@@ -214,37 +256,13 @@ class Service:
         else:
             self.metrics.audit_records.inc()
 
-    def _describe(
-        self, verdict_id: str, request: AskedRequest, verdict: Verdict, decision: Decision, timing: Timing
-    ) -> dict[str, object]:
-        told = verdict.to_dict()
-        thresholds = dict(self._thresholds[verdict.model_version])
-        if request.tenant is not None:
-            thresholds |= request.tenant.list_thresholds(self.model.scorer.stream_layout)
-        stream, model_version, degraded = told.pop("stream"), told.pop("model_version"), told.pop("degraded")
-        del told["id"]
-        return {
-            "id": verdict_id,
-            "time_s": time.time(),
-            "request_time_s": request.time_s,
-            "account_hash": request.account,
-            "request_id_hash": request.id,
-            "mode": self.config.policy.mode,
-            **asdict(decision),
-            "late": timing.is_late,
-            "request": told,
-            "stream": stream,
-            "degraded": degraded,
-            "thresholds": thresholds,
-            "tenant": None if request.tenant is None else request.tenant.name,
-            "allow_listed": request.note,
-            "model_version": model_version,
-            "release": self._release,
-        }
 
-
-def build_service(config: ServeConfig) -> Service:
+def build_service(config: ServeConfig, tracing: Tracing | None = None) -> Service:
     """Load bundle, keys and audit, and start the workers.
+
+    Args:
+        config: the settings.
+        tracing: makes spans of what is done; whoever made it ends it.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -264,7 +282,7 @@ def build_service(config: ServeConfig) -> Service:
     model, policy = load_model(config), config.policy
     tenants = load_tenants(policy.tenants_file, () if keys is None else keys.digests.keys(), model.scorer)
     allow_list = load_allow_list(policy.allow_list_file, hasher)
-    service = Service(config, model, hasher, keys)
+    service = Service(config, model, hasher, keys, tracing)
     service.tenants, service.allow_list = tenants, allow_list
     return service
 
@@ -274,7 +292,3 @@ def _tell_link(change: LinkChange) -> None:
         tell("state_store_away", level=logging.WARNING, error=change.error, meanwhile="requests without streams")
     else:
         tell("state_store_back", away_s=round(change.away_s, 3))
-
-
-def _report(error: Exception) -> None:
-    tell("scorer_failed", level=logging.ERROR, **describe_error(error))

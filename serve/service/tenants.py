@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,9 @@ from stillwatch.model.scorer import Scorer
 from stillwatch.model.streams.allow_list import AllowList, hash_account
 from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.serve.service.secrecy import KeyedHasher
+
+if TYPE_CHECKING:
+    from stillwatch.serve.service.tracing import RequestTrace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -164,19 +167,32 @@ NOBODY = Tenants({}, ())
 
 @dataclass(frozen=True, slots=True)
 class AskedRequest(Request):
-    """A request with hashed names, whose it is, and the note of the allow-list where its account is on it."""
+    """A request with hashed names.
+
+    Attributes:
+        tenant: whose it is.
+        note: of the allow-list, where its account is on it.
+        trace: of its call, where that has spans.
+    """
 
     tenant: Tenant | None = None
     note: str | None = None
+    trace: RequestTrace | None = None
 
 
-def mark_request(request: Request, hasher: KeyedHasher, tenant: Tenant | None, allow_list: AllowList) -> AskedRequest:
+def mark_request(
+    request: Request,
+    hasher: KeyedHasher,
+    tenant: Tenant | None,
+    allow_list: AllowList,
+    trace: RequestTrace | None = None,
+) -> AskedRequest:
     """Hide the names of a request, and look them up in the allow-list."""
     parts = {field.name: getattr(request, field.name) for field in fields(Request)}
     account = None if request.account is None else hasher.hash_account(request.account)
     note = None if account is None else allow_list.find(account)
     hidden = None if request.id is None else hasher.hash_request_id(request.id)
-    return replace(AskedRequest(**parts, tenant=tenant, note=note), account=account, id=hidden)
+    return replace(AskedRequest(**parts, tenant=tenant, note=note, trace=trace), account=account, id=hidden)
 
 
 def load_tenants(path: Path | None, key_names: Collection[str], scorer: Scorer) -> Tenants:

@@ -41,6 +41,13 @@ PUBLIC = {
 }
 NEEDED_UNIMPORTED = {"accelerate", "onnxscript"}
 """Libraries that transformers and torch ask for when training and exporting, and that we never name."""
+SHARED = {
+    "opentelemetry": "opentelemetry-api",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.proto": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+}
+"""Which distribution a module is of where several share the top one."""
 INVENTED_TEXT = re.compile(r"data/(authored|material|families)/")
 """Files of invented prompts; a path in them is part of the invention."""
 MACHINE_PATH = re.compile(r"/(?:work|root|home)/")
@@ -65,23 +72,32 @@ def names_of(requirements: list[str]) -> set[str]:
     return {str(canonicalize_name(Requirement(one).name)) for one in requirements} - {"stillwatch"}
 
 
+def name_top(module: str) -> str:
+    """The part of a module's name that tells its distribution."""
+    two = ".".join(module.split(".")[:2])
+    return two if two in SHARED else module.partition(".")[0]
+
+
 def imported_distributions(repository: Path, *folders: str) -> set[str]:
     """Distributions of all third-party modules that the folders import anywhere."""
     tops: set[str] = set()
     for folder in folders:
         for path in (repository / folder).rglob("*.py"):
+            neighbours = {other.stem for other in path.parent.glob("*.py")}  # scripts import each other
+            found: set[str] = set()
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Import):
-                    tops |= {alias.name.partition(".")[0] for alias in node.names}
+                    found |= {name_top(alias.name) for alias in node.names}
                 elif isinstance(node, ast.ImportFrom):
-                    tops.add((node.module or "").partition(".")[0])
+                    found |= {name_top(f"{node.module or ''}.{alias.name}") for alias in node.names}
                 elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
-                    tops.add(ast.literal_eval(node.args[0]))
+                    found.add(ast.literal_eval(node.args[0]))
+            tops |= found - neighbours
     providers = packages_distributions()
     # A module that several distributions share, as mlflow does, is counted as the one of its own name; so is one that
     # is not installed here, as litellm is not.
     return {
-        canonicalize_name(top if top in providers.get(top, [top]) else providers[top][0])
+        SHARED.get(top) or canonicalize_name(top if top in providers.get(top, [top]) else providers[top][0])
         for top in tops - set(sys.stdlib_module_names) - {"stillwatch"}
     }
 
@@ -147,21 +163,22 @@ def test_the_licence_is_apache_2(repository: Path, pyproject: dict[str, Any]) ->
 def test_serving_needs_no_library_of_training(repository: Path, pyproject: dict[str, Any]) -> None:
     base = names_of(pyproject["project"]["dependencies"])
     extras = pyproject["project"]["optional-dependencies"]
-    service = names_of([*extras["serve"], *extras["litellm"]])
+    service = names_of([*extras["serve"], *extras["litellm"], *extras["otel"]])
     assert imported_distributions(repository, "serve") <= base | service
     assert not base - imported_distributions(repository, "serve", "model")
 
 
 def test_what_the_code_imports_is_what_is_declared(repository: Path, pyproject: dict[str, Any]) -> None:
     extras = pyproject["project"]["optional-dependencies"]
-    served = [*extras["serve"], *extras["litellm"], *extras["openvino"]]
+    served = [*extras["serve"], *extras["litellm"], *extras["openvino"], *extras["otel"]]
     declared = names_of([*pyproject["project"]["dependencies"], *extras["train"], *served])
     assert imported_distributions(repository, *FOLDERS) == declared - NEEDED_UNIMPORTED
 
 
 def test_what_the_tests_import_is_declared(repository: Path, pyproject: dict[str, Any]) -> None:
     extras = pyproject["project"]["optional-dependencies"]
-    declared = names_of([*pyproject["project"]["dependencies"], *extras["train"], *extras["serve"], *extras["dev"]])
+    taken = [*extras["train"], *extras["serve"], *extras["otel"], *extras["dev"]]
+    declared = names_of([*pyproject["project"]["dependencies"], *taken])
     assert imported_distributions(repository, "tests") <= declared
 
 

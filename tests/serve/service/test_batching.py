@@ -54,7 +54,7 @@ def reported() -> list[Exception]:
 def batcher(gated: Gated, reported: list[Exception]) -> Iterator[Batcher[Request, tuple[str | None, Timing]]]:
     config = QueueConfig(num_workers=1, max_requests=4, max_tokens=1000, batch_tokens=50)
     made: Batcher[Request, tuple[str | None, Timing]] = Batcher(
-        config, gated.score, lambda request, _, timing: (request.id, timing), reported.append
+        config, gated.score, lambda request, _, timing: (request.id, timing), lambda error, _: reported.append(error)
     )
     yield made
     gated.go.set()
