@@ -5,10 +5,10 @@ READY := .venv/.ready
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-accounts clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: export HF_HUB_OFFLINE = 1
 demo: $(READY) ## generate data, train, evaluate, bundle and score in a few minutes, without a network
@@ -35,8 +35,11 @@ lint: $(READY) ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure the budgets as ratios within one run
+bench: $(READY) ## measure the budgets as ratios within one run, beside peers and this machine's floor
 	$(BIN)/python tests/bench/ratios.py
+
+bench-accounts: $(READY) ## send a million accounts through one scorer: pace, memory, bounds; half an hour, 3 GiB
+	$(BIN)/python tests/bench/million_accounts.py
 
 clean: ## remove what the tools build; .venv and runs stay
 	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
