@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-accounts clean
+.PHONY: help demo test lint bench bench-accounts load clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ bench: $(READY) ## measure the budgets as ratios within one run, beside peers an
 
 bench-accounts: $(READY) ## send a million accounts through one scorer: pace, memory, bounds; half an hour, 3 GiB
 	$(BIN)/python tests/bench/million_accounts.py
+
+load: $(READY) ## load a real service for half an hour: throughput, latency, memory, overload, a SIGTERM
+	$(BIN)/python tests/load/measure.py
 
 clean: ## remove what the tools build; .venv and runs stay
 	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
