@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stillwatch.model.reference import TrafficReference
+
 
 class Action(StrEnum):
     """What a verdict asks of the gateway; never more than advice."""
@@ -67,6 +69,8 @@ class Calibration(BaseModel):
     attribute_logits: dict[str, float] = Field(default_factory=dict)
     """Raw logit from which on an attribute is named; one that was never precise enough is left out."""
     prior: float = Field(default=0.5, gt=0.0, lt=1.0)
+    reference: TrafficReference | None = None
+    """What the calibration's requests looked like, to tell drift against; None in bundles of earlier releases."""
 
     @model_validator(mode="after")
     def _flag_is_stricter(self) -> Calibration:

@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut
 
 from stillwatch.data.records import LabelledRequest
-from stillwatch.model.calibration import Calibration
+from stillwatch.model.calibration import Calibration, sigmoid
+from stillwatch.model.reference import TrafficReference, TrafficTally
 from stillwatch.train.intervals import (
     NUM_REPLICATES,
     Interval,
@@ -95,6 +96,24 @@ def fit_calibration(
         num_benign=int((labels == 0).sum()),
         num_extraction=int(labels.sum()),
     )
+
+
+def tally_benign(
+    records: Sequence[LabelledRequest], logits: Logits, mixes: Logits, calibration: Calibration
+) -> TrafficReference | None:
+    """Shares of scores and techniques of the benign records of a fit; None where there are none.
+
+    Args:
+        records: as of `fit_calibration`.
+        logits: their raw extraction logits, shape (records,).
+        mixes: the probability of each technique, shape (records, techniques).
+        calibration: what `fit_calibration` gave.
+    """
+    tally = TrafficTally()
+    for record, logit, mix in zip(records, logits, mixes, strict=True):
+        if record.is_decided and not record.is_extraction:
+            tally.add(sigmoid(calibration.calibrate(float(logit))), mix.tolist())
+    return tally.build_reference("training")
 
 
 def measure_reliability(

@@ -27,7 +27,7 @@ from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.train.attributes import fit_attribute_logits
 from stillwatch.train.baselines import Baseline, FrozenEncoderBaseline, TfidfBaseline
 from stillwatch.train.bundling import build_bundle
-from stillwatch.train.calibrate import Reliability, fit_calibration, measure_reliability
+from stillwatch.train.calibrate import Reliability, fit_calibration, measure_reliability, tally_benign
 from stillwatch.train.callbacks import StepLogger
 from stillwatch.train.card import write_card
 from stillwatch.train.config import TrainConfig
@@ -185,9 +185,12 @@ def calibrate(
     test = [records[i] for result in chosen for i in result.fold.test]
     test_logits = np.concatenate([result.test_logits for result in chosen])
     on_test = config.bundle.calibrate_on == "test"
+    fitted_on = test if on_test else validation
+    logits = test_logits if on_test else np.concatenate([result.validation_logits for result in chosen])
+    mixes = np.concatenate([result.test_mixes if on_test else result.validation_mixes for result in chosen])
     calibration = fit_calibration(
-        test if on_test else validation,
-        test_logits if on_test else np.concatenate([result.validation_logits for result in chosen]),
+        fitted_on,
+        logits,
         review_fpr=config.bundle.review_fpr,
         flag_fpr=config.bundle.flag_fpr,
         fitted_on=config.bundle.calibrate_on,
@@ -196,7 +199,8 @@ def calibrate(
         test, test_logits, calibration, seed=config.seed, num_replicates=config.evaluate.bootstrap_replicates
     )
     attribute_logits = fit_attribute_logits([result.attributes for result in chosen])
-    return calibration.model_copy(update={"attribute_logits": attribute_logits}), reliability
+    reference = tally_benign(fitted_on, logits, mixes, calibration)
+    return calibration.model_copy(update={"attribute_logits": attribute_logits, "reference": reference}), reliability
 
 
 def choose_final(

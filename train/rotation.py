@@ -17,6 +17,7 @@ from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.splits import Fold
 from stillwatch.model.logits import RequestLogits, compute_logits
+from stillwatch.model.pooling import softmax
 from stillwatch.model.torch_runtime import TorchRuntime
 from stillwatch.train.attributes import AttributeLogits
 from stillwatch.train.baselines import Baseline
@@ -42,6 +43,9 @@ class FoldResult:
         validation_logits: raw logits of the validation records, shape (validation records,).
         attributes: what the fold tells about the attributes, on held-out families.
         test_logits: the same of the test records, shape (test records,).
+        validation_mixes: probability of each technique of the validation records, shape (validation records,
+            techniques).
+        test_mixes: the same of the test records.
         scores: by system, higher for extraction, shape (test records,). Our own are logits, calibrated on validation.
         techniques: the most probable technique of each test record.
     """
@@ -51,6 +55,8 @@ class FoldResult:
     validation_logits: Scores
     attributes: AttributeLogits
     test_logits: Scores
+    validation_mixes: Scores
+    test_mixes: Scores
     scores: dict[str, Scores]
     techniques: tuple[str, ...]
 
@@ -102,7 +108,8 @@ def score_fold(
     scores = {SYSTEM: calibration.slope * test_logits + calibration.intercept}
     scores |= {name: baseline.fit_score(train, test) for name, baseline in baselines.items()}
     techniques = tuple(TECHNIQUES[int(each.techniques.argmax())].value for each in logits)
-    return FoldResult(fold, fitted, validation_logits, attributes, test_logits, scores, techniques)
+    mixes = (technique_mixes(validated), technique_mixes(logits))
+    return FoldResult(fold, fitted, validation_logits, attributes, test_logits, *mixes, scores, techniques)
 
 
 def score_records(
@@ -117,3 +124,8 @@ def score_records(
 def extraction_logits(logits: Sequence[RequestLogits]) -> Scores:
     """The extraction logits as an array."""
     return np.array([each.extraction for each in logits], np.float64)
+
+
+def technique_mixes(logits: Sequence[RequestLogits]) -> Scores:
+    """The probability of each technique, shape (records, techniques)."""
+    return np.array([softmax(each.techniques) for each in logits], np.float64)

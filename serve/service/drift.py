@@ -1,89 +1,112 @@
-"""Whether what comes has changed: scores and techniques of late against those of the longer past, as a number each.
+"""Whether what comes has changed: scores and techniques of late against a reference, as a number each.
 
 The number is the population stability index, sum((p - q) * ln(p / q)) over bins: below 0.1 is calm, above 0.25 is a
 change worth a look (Siddiqi, Credit Risk Scorecards, 2006). Late is an exponentially weighted mean over some thousand
-requests, the past one over twenty thousand: a sliding reference, since bundles carry none. So a jump shows, and fades
-as it becomes the past; a creep slower than the past's memory does not. It begins afresh with another bundle.
+requests. The reference is the operator's own honest traffic where `stillwatch calibrate` left it in the bundle: then a
+change shows for as long as it lasts, a creep, too. Elsewhere it is the past, a mean over twenty thousand requests: a
+jump shows, and fades as it becomes the past; a creep slower than the past's memory does not. What a training held out
+is nobody's traffic, and no reference. It begins afresh with another bundle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stillwatch.data.labels import TECHNIQUES
+from stillwatch.model.reference import PROBABILITY_EDGES, FloatArray, TrafficReference, mark_bin
 from stillwatch.model.verdict import Verdict
 
 LATE_REQUESTS, PAST_REQUESTS = 1_000, 20_000
 LEAST_REQUESTS = 2 * LATE_REQUESTS
-"""Requests before which nothing is said: both means would be of the same ones."""
+"""Requests before which nothing is said against the past: both means would be of the same ones. Against a bundle's
+reference `LATE_REQUESTS` are enough."""
 
-_PROBABILITY_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99)
+CALIBRATED, SLIDING = "calibrated", "sliding"
+
 _LEAST_SHARE = 0.005  # of a bin; an empty one would make the index infinite, a rare one noisy
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Population stability indices, not-a-number before `LEAST_REQUESTS`.
+    """Population stability indices, not-a-number before there are enough requests.
 
     Attributes:
         score: of the probability.
         techniques: of the mix of techniques.
         num_requests: requests seen since the bundle was loaded.
+        reference: what they are against, `calibrated` or `sliding`.
     """
 
     score: float
     techniques: float
     num_requests: int
+    reference: str
+
+
+def choose_reference(reference: TrafficReference | None) -> TrafficReference | None:
+    """A bundle's reference, if it is one of the operator's own traffic, large enough, and of these bins."""
+    if reference is None or reference.source != "calibrate" or reference.edges != PROBABILITY_EDGES:
+        return None
+    return reference if reference.num_requests >= LATE_REQUESTS else None
 
 
 @dataclass(slots=True)
 class _Shares:
-    """Shares of bins, late and past."""
+    """Shares of bins, late and of the reference; that slides where none is given."""
 
     late: FloatArray
     past: FloatArray
+    slides: bool
 
     def add(self, shares: FloatArray, number: int) -> None:
-        for mean, memory in ((self.late, LATE_REQUESTS), (self.past, PAST_REQUESTS)):
-            mean += (shares - mean) / min(number, memory)
+        self.late += (shares - self.late) / min(number, LATE_REQUESTS)
+        if self.slides:
+            self.past += (shares - self.past) / min(number, PAST_REQUESTS)
 
     def measure(self) -> float:
         late, past = np.maximum(self.late, _LEAST_SHARE), np.maximum(self.past, _LEAST_SHARE)
         return float(((late - past) * np.log(late / past)).sum())
 
 
-@dataclass(slots=True)
 class DriftMeter:
-    """Takes verdicts in; thread-safe, of fixed size."""
+    """Takes the verdicts of one bundle in; thread-safe, of fixed size."""
 
-    _num_requests: int = 0
-    _version: str = ""
-    _score: _Shares | None = None
-    _techniques: _Shares | None = None
-    _lock: Lock = field(default_factory=Lock)
+    def __init__(self, model_version: str, reference: TrafficReference | None = None) -> None:
+        """Begin with no request.
+
+        Args:
+            model_version: of the bundle; verdicts of another, such as one that was just replaced, are passed over.
+            reference: as `choose_reference` gives it.
+        """
+        self._version, self._num_requests = model_version, 0
+        self._reference = SLIDING if reference is None else CALIBRATED
+        self._least_requests = LEAST_REQUESTS if reference is None else LATE_REQUESTS
+        self._score = _begin(len(PROBABILITY_EDGES) + 1, None if reference is None else reference.scores)
+        self._techniques = _begin(len(TECHNIQUES), None if reference is None else reference.techniques)
+        self._lock = Lock()
 
     def add(self, verdict: Verdict) -> None:
         """Take a verdict in."""
-        score = np.zeros(len(_PROBABILITY_EDGES) + 1)
-        score[np.searchsorted(_PROBABILITY_EDGES, verdict.probability, side="right")] = 1.0
-        techniques = np.array(list(verdict.techniques.values()))
+        if verdict.model_version != self._version:
+            return
+        score, techniques = mark_bin(verdict.probability), np.array(list(verdict.techniques.values()))
         with self._lock:
-            if self._score is None or self._techniques is None or verdict.model_version != self._version:
-                self._version, self._num_requests = verdict.model_version, 0
-                self._score = _Shares(np.zeros_like(score), np.zeros_like(score))
-                self._techniques = _Shares(np.zeros_like(techniques), np.zeros_like(techniques))
             self._num_requests += 1
             self._score.add(score, self._num_requests)
             self._techniques.add(techniques, self._num_requests)
 
     def measure(self) -> Drift:
-        """How far the late is from the past."""
+        """How far the late is from the reference."""
         with self._lock:
-            if self._score is None or self._techniques is None or self._num_requests < LEAST_REQUESTS:
-                return Drift(float("nan"), float("nan"), self._num_requests)
-            return Drift(self._score.measure(), self._techniques.measure(), self._num_requests)
+            number, reference = self._num_requests, self._reference
+            if number < self._least_requests:
+                return Drift(float("nan"), float("nan"), number, reference)
+            return Drift(self._score.measure(), self._techniques.measure(), number, reference)
+
+
+def _begin(num_shares: int, given: tuple[float, ...] | None) -> _Shares:
+    past = np.zeros(num_shares) if given is None else np.array(given)
+    return _Shares(np.zeros(num_shares), past, slides=given is None)

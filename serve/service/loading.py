@@ -15,8 +15,10 @@ from stillwatch.data.errors import BundleError
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request
 from stillwatch.model.bundle import DEFAULT_BUNDLE, MANIFEST, load_bundle
+from stillwatch.model.reference import TrafficReference
 from stillwatch.model.runtime_choice import RuntimeChoice, open_runtime
 from stillwatch.model.scorer import Scorer
+from stillwatch.serve.service.drift import CALIBRATED, SLIDING, choose_reference
 from stillwatch.serve.service.events import tell
 from stillwatch.serve.service.settings import ServeConfig
 
@@ -32,11 +34,13 @@ class LoadedModel:
         scorer: loaded and checked.
         thresholds: those that its verdicts are made by, for the audit.
         runtime: what runs its network, and why.
+        reference: what drift is told against; None where that is the past.
     """
 
     scorer: Scorer
     thresholds: Mapping[str, float]
     runtime: RuntimeChoice
+    reference: TrafficReference | None = None
 
     @property
     def version(self) -> str:
@@ -59,7 +63,10 @@ def load_model(config: ServeConfig) -> LoadedModel:
     tell("runtime", name=choice.runtime.name, reason=choice.reason, **_list_times(choice))
     if load_bundle(folder).version != scorer.bundle.version:
         raise BundleError(f"{MANIFEST}: changed while the bundle was read; write the folder anew and move it in place")
-    return LoadedModel(scorer, list_thresholds(scorer), choice)
+    reference = choose_reference(bundle.calibration.reference)
+    kind, num_requests = (SLIDING, 0) if reference is None else (CALIBRATED, reference.num_requests)
+    tell("drift_reference", kind=kind, num_requests=num_requests, model_version=scorer.bundle.version)
+    return LoadedModel(scorer, list_thresholds(scorer), choice, reference)
 
 
 def _list_times(choice: RuntimeChoice) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from stillwatch.model.cache import CacheStats
+from stillwatch.serve.service.drift import Drift
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of latency buckets: 1 ms to 30 s, with Envoy's 200 ms among them."""
@@ -37,6 +38,33 @@ class _CacheCollector(Collector):
         yield GaugeMetricFamily(
             "stillwatch_cache_hit_ratio", "Windows found there, since the bundle was loaded.", stats.windows.hit_rate
         )
+
+
+class _DriftCollector(Collector):
+    """Drift of scores and techniques, measured once for all of its metrics."""
+
+    def __init__(self, measure: Callable[[], Drift]) -> None:
+        """Keep what to ask."""
+        self._measure = measure
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        drift = self._measure()
+        told = (
+            ("score", _ABOUT_DRIFT, drift.score),
+            ("techniques", "The same of the mix of techniques.", drift.techniques),
+            ("requests", "Requests behind both, since the bundle was loaded.", float(drift.num_requests)),
+        )
+        for name, about, value in told:
+            metric = GaugeMetricFamily(f"stillwatch_drift_{name}", about, labels=("reference",))
+            metric.add_metric((drift.reference,), value)
+            yield metric
+
+
+_ABOUT_DRIFT = (
+    "Stability index of late scores against a reference: calibrated, the honest logs of stillwatch calibrate in the "
+    "bundle, or sliding, the last twenty thousand requests."
+)
 
 
 class Metrics:
@@ -115,6 +143,14 @@ class Metrics:
             read: as `watch`.
         """
         self._registry.register(_CacheCollector(read))
+
+    def watch_drift(self, measure: Callable[[], Drift]) -> None:
+        """Add what tells whether traffic has changed.
+
+        Args:
+            measure: as `read` of `watch`.
+        """
+        self._registry.register(_DriftCollector(measure))
 
     def tell_build(self, version: str, model_version: str, runtime: str) -> None:
         """Tell what is running now."""

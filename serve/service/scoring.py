@@ -84,12 +84,8 @@ class Service:
         self.metrics.watch("accounts", "Accounts with a state in this process.", lambda: stores.num_accounts)
         self.metrics.watch("states_dropped", "States and counts dropped as unreadable.", lambda: stores.num_dropped)
         self.metrics.watch("degraded", "1 while streams are not followed.", lambda: stores.degraded is not None)
-        self._drift = drift = DriftMeter()
-        self.metrics.watch(
-            "drift_score", "Stability index of scores, late against past.", lambda: drift.measure().score
-        )
-        self.metrics.watch("drift_techniques", "The same of the mix of techniques.", lambda: drift.measure().techniques)
-        self.metrics.watch("drift_requests", "Requests behind both.", lambda: drift.measure().num_requests)
+        self._drift = DriftMeter(model.version, model.reference)
+        self.metrics.watch_drift(lambda: self._drift.measure())
         self.metrics.watch_cache(lambda: self.model.scorer.cache.stats())
 
     @property
@@ -141,6 +137,7 @@ class Service:
         """
         before = self.model
         self._thresholds[model.version] = model.thresholds
+        self._drift = DriftMeter(model.version, model.reference)
         self.model = model
         self.metrics.tell_build(self._release, model.version, model.runtime.runtime.name)
         keeps = before.scorer.stream_layout in (None, model.scorer.stream_layout)

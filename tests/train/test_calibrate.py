@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.model.calibration import Action, sigmoid
-from stillwatch.train.calibrate import fit_calibration, measure_reliability
+from stillwatch.model.reference import PROBABILITY_EDGES
+from stillwatch.train.calibrate import fit_calibration, measure_reliability, tally_benign
 from stillwatch.train.metrics import brier, expected_calibration_error
 
 Logits = NDArray[np.float64]
@@ -41,6 +42,20 @@ def test_thresholds_let_no_more_benign_requests_through_than_promised() -> None:
     assert actions.count(Action.REVIEW) + actions.count(Action.FLAG) == 20
     assert (calibration.num_benign, calibration.num_extraction) == (2000, 500)
     assert (calibration.review_fpr, calibration.flag_fpr) == (0.01, 0.001)
+
+
+def test_the_reference_of_a_training_holds_its_benign_requests_and_says_whose_they_are() -> None:
+    records, logits = draw(200, 100, 2.0)
+    records[0] = replace(records[0], label=Label.AMBIGUOUS)
+    calibration = fit_calibration(records, logits, review_fpr=0.01, flag_fpr=0.001)
+    mixes = np.tile([0.5, 0.5, *[0.0] * (len(TECHNIQUES) - 2)], (len(records), 1))
+    mixes[200:] = mixes[200:, ::-1]
+    reference = tally_benign(records, logits, mixes, calibration)
+    assert reference is not None
+    assert (reference.source, reference.num_requests) == ("training", 199)
+    assert reference.techniques == (0.5, 0.5, *[0.0] * (len(TECHNIQUES) - 2))
+    unsure = np.mean(calibration.slope * logits[1:200] + calibration.intercept < 0)
+    assert sum(reference.scores[: PROBABILITY_EDGES.index(0.5) + 1]) == pytest.approx(unsure)
 
 
 def test_with_too_few_benign_requests_none_of_them_is_flagged() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from stillwatch.data.errors import InputError
 from stillwatch.model.bundle import STREAM_ONNX, Bundle
+from stillwatch.model.reference import TrafficReference
 from stillwatch.model.streams.detector import StreamDetector
 from stillwatch.train.streams.comparing import compare_accounts
 from stillwatch.train.streams.conformal import ConformalThreshold, calibrate_threshold, take_maxima
@@ -81,6 +82,7 @@ def seal_calibrated(
     account_fpr: float,
     horizon: int,
     confidence: float | None,
+    reference: TrafficReference | None,
 ) -> Bundle:
     """Write the bundle with the thresholds of this traffic; probability and rule of least evidence stay.
 
@@ -91,6 +93,7 @@ def seal_calibrated(
         account_fpr: share of honest accounts that may ever be flagged.
         horizon: requests that the maxima ran over.
         confidence: as of `calibrate_threshold`.
+        reference: what the traffic looked like, for a service to tell drift against.
     """
     detector = StreamDetector.load(bundle.folder)
     calibration = make_calibration(
@@ -101,4 +104,5 @@ def seal_calibrated(
         before=detector.model.calibration,
     )
     model = detector.model.model_copy(update={"calibration": calibration})
-    return seal_stream_model(bundle, target, model, bundle.folder / STREAM_ONNX)
+    requests = bundle.calibration.model_copy(update={"reference": reference})
+    return seal_stream_model(bundle, target, model, bundle.folder / STREAM_ONNX, requests)

@@ -65,8 +65,10 @@ def calibrate(
 ) -> None:
     """Set the stream thresholds of a bundle on your own honest traffic, and say what is promised.
 
-    The log is in the order of time. It is refused when it cannot support the rate asked for.
+    The log is in the order of time. It is refused when it cannot support the rate asked for. Shares of its scores and
+    techniques go into the bundle, too: a service with that bundle tells drift against them.
     """
+    from stillwatch.model.reference import TrafficTally
     from stillwatch.model.scorer import Scorer
     from stillwatch.train.streams.calibrating import gather_accounts, promise_flag, seal_calibrated, warn_of_drift
     from stillwatch.train.streams.following import follow_requests, iter_requests
@@ -74,8 +76,8 @@ def calibrate(
     scorer = Scorer.load(bundle, num_threads=threads)
     if not scorer.bundle.has_stream_model:
         raise BundleError("stream.json: not in this bundle; give a bundle of `stillwatch train-streams`")
-    source = None if str(benign) == "-" else benign
-    traffic = gather_accounts(follow_requests(iter_requests(source), scorer), horizon)
+    source, tally = None if str(benign) == "-" else benign, TrafficTally()
+    traffic = gather_accounts(follow_requests(iter_requests(source), scorer, tally), horizon)
     promise = promise_flag(traffic, account_fpr=max_account_fpr, horizon=horizon, confidence=confidence)
     click.echo(
         f"{traffic.num_requests:,} requests of {len(traffic.maxima):,} accounts, {traffic.num_whole:,} of which have "
@@ -86,7 +88,13 @@ def calibrate(
         click.echo(f"Warning: {warning}", err=True)
     if out is not None:
         sealed = seal_calibrated(
-            scorer.bundle, out, traffic, account_fpr=max_account_fpr, horizon=horizon, confidence=confidence
+            scorer.bundle,
+            out,
+            traffic,
+            account_fpr=max_account_fpr,
+            horizon=horizon,
+            confidence=confidence,
+            reference=tally.build_reference("calibrate"),
         )
         click.echo(f"Bundle      {sealed.folder} ({sealed.version})", err=True)
 

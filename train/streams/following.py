@@ -15,6 +15,7 @@ from stillwatch.data.errors import BundleError, InputError
 from stillwatch.data.reading import iter_rows
 from stillwatch.data.records import Request
 from stillwatch.model.calibration import Action
+from stillwatch.model.reference import TrafficTally
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.fingerprint import fingerprint_request
@@ -44,12 +45,15 @@ def iter_requests(path: Path | None) -> Iterator[Request]:
         yield request
 
 
-def follow_requests(requests: Iterable[Request], scorer: Scorer) -> Iterator[ScoredRequest]:
+def follow_requests(
+    requests: Iterable[Request], scorer: Scorer, tally: TrafficTally | None = None
+) -> Iterator[ScoredRequest]:
     """Score requests and their accounts' streams, in the order of the log.
 
     Args:
         requests: from `iter_requests`.
         scorer: of a bundle that carries a stream model.
+        tally: takes in what each request alone shows.
 
     Raises:
         BundleError: it carries none.
@@ -61,6 +65,8 @@ def follow_requests(requests: Iterable[Request], scorer: Scorer) -> Iterator[Sco
         if verdict.stream is None:
             raise BundleError("stream.json: not in this bundle; give a bundle of `stillwatch train-streams`")
         names = verdict.techniques
+        if tally is not None:
+            tally.add(verdict.probability, list(names.values()))
         yield ScoredRequest(
             account=str(request.account),
             time_s=request.time_s or 0.0,

@@ -16,7 +16,17 @@ from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from stillwatch.data.errors import ExportError
-from stillwatch.model.bundle import MODEL_CARD, STREAM_JSON, STREAM_ONNX, Bundle, copy_bundle, load_bundle, seal_bundle
+from stillwatch.model.bundle import (
+    CALIBRATION,
+    MODEL_CARD,
+    STREAM_JSON,
+    STREAM_ONNX,
+    Bundle,
+    copy_bundle,
+    load_bundle,
+    seal_bundle,
+)
+from stillwatch.model.calibration import Calibration
 from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamDetector, StreamModel
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
 from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
@@ -130,7 +140,9 @@ def build_model(projection: Projection, calibration: StreamCalibration, trained:
     )
 
 
-def seal_stream_model(bundle: Bundle, target: Path, model: StreamModel, network: Path) -> Bundle:
+def seal_stream_model(
+    bundle: Bundle, target: Path, model: StreamModel, network: Path, requests: Calibration | None = None
+) -> Bundle:
     """Copy a request bundle with a stream model beside it; `target` is replaced when all of it was built and loads.
 
     Args:
@@ -138,6 +150,7 @@ def seal_stream_model(bundle: Bundle, target: Path, model: StreamModel, network:
         target: the folder of the new bundle; may be the old one's.
         model: what `stream.json` says.
         network: the ONNX file.
+        requests: the calibration of single requests; the request bundle's when left out.
 
     Raises:
         BundleError: the result does not load.
@@ -149,6 +162,8 @@ def seal_stream_model(bundle: Bundle, target: Path, model: StreamModel, network:
         content = network.read_bytes()
         (draft / STREAM_ONNX).write_bytes(content)
         (draft / STREAM_JSON).write_text(model.model_dump_json() + "\n", "utf-8")
+        if requests is not None:
+            (draft / CALIBRATION).write_text(requests.model_dump_json(indent=2) + "\n", "utf-8")
         card = draft / MODEL_CARD
         card.write_text(tell_streams(card.read_text("utf-8"), model.calibration), "utf-8")
         seal_bundle(draft, copied.manifest)

@@ -76,5 +76,8 @@ def test_a_suite_trains_with_each_technique_held_out_and_tells_it(
     tested = [row for row in found.records if row.fold == 0 and row.is_decided]  # by the model of the bundle
     assert bundle.calibration.fitted_on == "test"
     assert bundle.calibration.num_benign == sum(row.label == "benign" for row in tested)
+    reference = bundle.calibration.reference
+    assert reference is not None
+    assert (reference.source, reference.num_requests) == ("training", bundle.calibration.num_benign)
     assert any("families left out of that fit" in note for note in found.first.notes)
     assert "by a fit on all the others" in (bundle.folder / MODEL_CARD).read_text("utf-8")
