@@ -1,7 +1,6 @@
 """Makes exercises whose numbers are drawn and whose answers are computed; the words are in `problems*.yaml`.
 
-Each calculator returns the values that the texts of its type fill in: always `answer` and `wrong`, the result
-of the slip that the type's wrong solution makes.
+The calculators are in `data/calculators/`, by field: each returns the values that the texts of its type fill in.
 """
 
 from __future__ import annotations
@@ -9,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
+from stillwatch.data.calculators.calculator import Calculator, Number
+from stillwatch.data.calculators.everyday import EVERYDAY
+from stillwatch.data.calculators.mathematics import MATHEMATICS
+from stillwatch.data.calculators.probability import PROBABILITY
+from stillwatch.data.calculators.science import SCIENCE
 from stillwatch.data.material import choose_language, load_material
-from stillwatch.data.seed_numbers import CALCULATORS, Number
+
+CALCULATORS: Mapping[str, Calculator] = MappingProxyType({**EVERYDAY, **SCIENCE, **MATHEMATICS, **PROBABILITY})
+"""The problem types by name."""
 
 
 def make_problem(rng: Random, lang: str) -> dict[str, object]:

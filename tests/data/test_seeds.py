@@ -11,8 +11,7 @@ import pytest
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.material import load_material
-from stillwatch.data.seed_numbers import CALCULATORS
-from stillwatch.data.seed_problems import draw_numbers
+from stillwatch.data.seed_problems import CALCULATORS, draw_numbers
 from stillwatch.data.seed_texts import make_document
 from stillwatch.data.seeds import SEED_FIELDS, make_seed
 from stillwatch.data.values import draw_values
