@@ -260,8 +260,10 @@ def _authorise(service: Service) -> Depends:
             return
         credentials = await _bearer(call)
         key = call.headers.get("X-Api-Key") if credentials is None else credentials.credentials  # the former: LiteLLM
-        if key is None or not service.keys.accepts(key):
+        name = None if key is None else service.keys.find(key)
+        if name is None:
             raise RefusedError(Code.UNAUTHORISED)
+        call.state.key_name = name
 
     return Depends(check)
 

@@ -2,7 +2,7 @@
 
 On SIGTERM or SIGINT: `/readyz` says no and replies close their connections, but everything is still scored, for
 `drain_delay_s`; then nothing new is accepted and what was accepted is finished. A second signal skips the delay.
-On SIGHUP the bundle and the policy's files are looked at; see `reloading.py`.
+On SIGHUP the bundle, the keys and the policy's files are looked at; see `reloading.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -71,23 +71,26 @@ def run_service(settings: ServeConfig) -> None:
 
 def list_watched(service: Service) -> list[Watched]:
     """What a service looks after while it runs."""
-    policy = service.config.policy
+    policy, keys_file = service.config.policy, service.config.auth.keys_file
     watched = [watch_bundle(service)]
-    if policy.tenants_file is not None:
-        watched.append(watch_file("tenants", policy.tenants_file, service.reload_tenants))
+    if keys_file is not None:
+        watched.append(watch_files("keys", [keys_file], service.reload_keys))
+    if policy.tenants_file is not None:  # after the keys, whose names it uses
+        used = [policy.tenants_file] if keys_file is None else [policy.tenants_file, keys_file]
+        watched.append(watch_files("tenants", used, service.reload_tenants))
     if policy.allow_list_file is not None:
-        watched.append(watch_file("allow_list", policy.allow_list_file, service.reload_allow_list))
+        watched.append(watch_files("allow_list", [policy.allow_list_file], service.reload_allow_list))
     return watched
 
 
-def watch_file(name: str, path: Path, reload: Callable[[], None]) -> Watched:
-    """A file of the policy: read again when it changes."""
+def watch_files(name: str, paths: Sequence[Path], reload: Callable[[], None]) -> Watched:
+    """Something of the policy: read again when one of its files changes."""
 
     def take() -> dict[str, str]:
         reload()
         return {}
 
-    return Watched(name, lambda: sign_file(path), take)
+    return Watched(name, lambda: " ".join(map(sign_file, paths)), take)
 
 
 def watch_bundle(service: Service) -> Watched:

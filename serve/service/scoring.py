@@ -47,7 +47,7 @@ class Service:
     Attributes:
         config: the settings.
         metrics: what is counted.
-        keys: who may ask; None where nobody is asked.
+        keys: who may ask; None where nobody is asked. May be replaced at any time.
         is_ready: whether the warm-up is done and no end is near.
         is_draining: whether the end is near; requests are still scored.
         model: what scores; see `swap`.
@@ -69,7 +69,7 @@ class Service:
         self.is_draining = False
         self._is_warm = False
         self._hasher, self.model = hasher, model
-        self._thresholds = {model.version: model.thresholds}
+        self._judged_by = {model.version: (model.thresholds, model.scorer.stream_layout)}
         self._release = version("stillwatch")
         self._stores = stores = open_stores(config.states, _tell_link)
         audit = config.audit
@@ -92,6 +92,15 @@ class Service:
     def degraded(self) -> str | None:
         """Why streams are not followed at present; requests are scored all the same."""
         return self._stores.degraded
+
+    def reload_keys(self) -> None:
+        """Read the file of API keys again.
+
+        Raises:
+            ConfigError: it cannot be used; those that are known stay.
+        """
+        if self.config.auth.keys_file is not None:
+            self.keys = load_api_keys(self.config.auth.keys_file)
 
     def reload_tenants(self) -> None:
         """Read the file of tenants again.
@@ -136,7 +145,7 @@ class Service:
             whether accounts go on.
         """
         before = self.model
-        self._thresholds[model.version] = model.thresholds
+        self._judged_by[model.version] = (model.thresholds, model.scorer.stream_layout)
         self._drift = DriftMeter(model.version, model.reference)
         self.model = model
         self.metrics.tell_build(self._release, model.version, model.runtime.runtime.name)
@@ -236,11 +245,12 @@ class Service:
         is_plain = verdict.action is Action.ALLOW and (verdict.stream is None or verdict.stream.action is Action.ALLOW)
         if self._audit is not None and (is_welcome or not is_plain):
             with self._resume([request]):
-                thresholds = dict(self._thresholds[verdict.model_version])
-                if request.tenant is not None:
-                    thresholds |= request.tenant.list_thresholds(self.model.scorer.stream_layout)
+                bundled, layout = self._judged_by[verdict.model_version]
+                own = {} if request.tenant is None else request.tenant.list_thresholds(layout)
                 facts = {"mode": self.config.policy.mode, "late": timing.is_late, "release": self._release}
-                self._record(self._audit, build_record(verdict_id, request, verdict, decision, thresholds) | facts)
+                self._record(
+                    self._audit, build_record(verdict_id, request, verdict, decision, {**bundled, **own}) | facts
+                )
         tenant = None if request.tenant is None else request.tenant.name
         return build_score_reply(verdict_id, verdict, decision, timing, allow_listed=is_welcome, tenant=tenant)
 

@@ -72,10 +72,6 @@ class ApiKeys:
         found = [name for name, known in self.digests.items() if hmac.compare_digest(digest, known)]
         return found[0] if found else None
 
-    def accepts(self, key: str) -> bool:
-        """Whether the key is one of them."""
-        return self.find(key) is not None
-
 
 def make_api_key(name: str) -> tuple[str, str]:
     """A new key, and the line of it for the keys file.
@@ -94,7 +90,7 @@ def load_api_keys(path: Path) -> ApiKeys:
     """The keys file: a line each, `name:digest`; blank lines and those that begin with `#` are passed over.
 
     Raises:
-        ConfigError: the file cannot be read, a line is of another form, a name stands twice, or there is no key.
+        ConfigError: the file cannot be read, a line is of another form, a name or a key stands twice, or there is none.
     """
     digests: dict[str, str] = {}
     lines = _read(path, "auth.keys_file").decode("utf-8", "replace").splitlines()
@@ -106,6 +102,8 @@ def load_api_keys(path: Path) -> ApiKeys:
         if match is None or match[1] in digests:
             kind = "no `name:digest`" if match is None else "a name for the second time"
             raise ConfigError(f"auth.keys_file: {path}:{number}: {kind}; write what --new-key printed")
+        if match[2] in digests.values():
+            raise ConfigError(f"auth.keys_file: {path}:{number}: a key that has a name already; make one for each")
         digests[match[1]] = match[2]
     if not digests:
         raise ConfigError(f"auth.keys_file: {path}: no key in it; make one with stillwatch serve --new-key NAME")

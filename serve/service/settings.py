@@ -50,7 +50,8 @@ class AuthConfig(Config):
 
     keys_file: Path | None = None
     """File of hashed API keys, a line each, made by `stillwatch serve --new-key NAME`. With it, `/v1/...` and
-    `/metrics` need `Authorization: Bearer KEY`; without it, nobody is asked and only loopback can be bound."""
+    `/metrics` need `Authorization: Bearer KEY`; without it, nobody is asked and only loopback can be bound. It is read
+    again when it changes: a line that is gone lets nobody in any more."""
 
 
 class QueueConfig(Config):
@@ -155,7 +156,7 @@ class AuditConfig(Config):
 
 
 class ReloadConfig(Config):
-    """How changes of the bundle and of the policy's files are taken while the service runs."""
+    """How changes of the bundle, the keys and the policy's files are taken while the service runs."""
 
     poll_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 5.0
     """Seconds between two looks at them; a change that stood still for two looks is taken. SIGHUP has all looked at

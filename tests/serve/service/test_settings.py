@@ -69,9 +69,9 @@ def test_a_new_key_is_let_in_by_its_line_and_the_line_does_not_hold_it(tmp_path:
     path = tmp_path / "keys"
     path.write_text(f"# ours\n\n{line}\n")
     keys = load_api_keys(path)
-    assert keys.accepts(key)
-    assert not keys.accepts(key[:-1])
-    assert not keys.accepts(line.partition(":")[2])
+    assert keys.find(key) == line.partition(":")[0]
+    assert keys.find(key[:-1]) is None
+    assert keys.find(line.partition(":")[2]) is None
     assert key not in line
     assert make_api_key("gateway")[0] != key
     assert "gateway:" in CliRunner().invoke(serve, ["--new-key", "gateway"]).output
