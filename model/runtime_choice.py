@@ -2,16 +2,20 @@
 
 The first is the one to beat. Another is taken where its extraction logits agree on the bundle's probes and on invented
 windows, and it is at least a tenth faster on the sum of the windows' median times.
+
+Whoever loads a scorer without saying which runtime and how many threads leaves both to the environment; the service
+does not, it has settings for them.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import median
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,12 +24,18 @@ from stillwatch.model.bundle import Bundle, probe_ids
 from stillwatch.model.runtimes import IntArray, OnnxRuntime, Runtime
 
 RuntimeSetting = Literal["auto", "onnxruntime", "openvino"]
+RuntimeName = Literal[RuntimeSetting, "torch"]
+
+RUNTIME_VARIABLE, THREADS_VARIABLE = "STILLWATCH_RUNTIME", "STILLWATCH_THREADS"
+"""Environment variables with the runtime of scorers and the threads inside one call, where nobody says otherwise."""
 
 PARITY_TOLERANCE = 0.25
 """Largest difference of an extraction logit between two runtimes; as of a bundle's probes."""
 LEAST_GAIN = 0.9
 """Share of the first runtime's time that another may take at most; less of a gain is noise."""
 
+_RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
+_MOST_THREADS = 1024
 _NUM_TOKENS = (32, 128)
 _NUM_REPEATS = 5
 
@@ -74,6 +84,43 @@ def open_runtime(
         return OpenVinoRuntime(bundle.onnx_model, num_threads=num_threads, num_callers=num_callers)
 
     return RuntimeChoice(build(), "forced", {}) if setting == "openvino" else choose_runtime(bundle, portable, build)
+
+
+def read_runtime(environment: Mapping[str, str] = os.environ) -> RuntimeName:
+    """The runtime that the environment names, `onnxruntime` where it names none.
+
+    Raises:
+        ConfigError: it is none of the four.
+    """
+    return find_runtime(environment.get(RUNTIME_VARIABLE, "onnxruntime"), RUNTIME_VARIABLE)
+
+
+def find_runtime(told: str, field: str) -> RuntimeName:
+    """The runtime of that name.
+
+    Args:
+        told: the name.
+        field: where it stood, for the error.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for name in _RUNTIMES:
+        if told == name:
+            return name
+    raise ConfigError(f"{field}: no such runtime; use one of {', '.join(_RUNTIMES)}")
+
+
+def read_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """The threads inside one call that the environment asks for, one where it does not.
+
+    Raises:
+        ConfigError: it is no whole number above 0.
+    """
+    told = environment.get(THREADS_VARIABLE, "1")
+    if not (told.isascii() and told.isdecimal() and 0 < int(told[:9]) <= _MOST_THREADS):
+        raise ConfigError(f"{THREADS_VARIABLE}: no number of threads; use 1 to {_MOST_THREADS}")
+    return int(told)
 
 
 def choose_runtime(bundle: Bundle, first: Runtime, build: Callable[[], Runtime]) -> RuntimeChoice:

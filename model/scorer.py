@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from stillwatch.data.dialects import parse_request
 from stillwatch.data.errors import BundleError, StoreError
@@ -22,7 +21,8 @@ from stillwatch.model.cached_runtime import CachedRuntime
 from stillwatch.model.calibration import Action, ThresholdPair, Thresholds, sigmoid
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
-from stillwatch.model.runtimes import OnnxRuntime, Runtime
+from stillwatch.model.runtime_choice import RuntimeName, find_runtime, open_runtime, read_runtime, read_threads
+from stillwatch.model.runtimes import Runtime
 from stillwatch.model.selection import Selection, select_windows
 from stillwatch.model.streams.accounts import AccountCounter
 from stillwatch.model.streams.allow_list import AllowList
@@ -34,8 +34,6 @@ from stillwatch.model.windows import Windower, Windows
 
 PROBE_TOLERANCE = 0.25
 """Largest difference of a probe's logit; processors may round int8 in different ways."""
-
-RuntimeName = Literal["onnxruntime", "torch"]
 
 
 class Scorer:
@@ -87,28 +85,31 @@ class Scorer:
         cls,
         folder: str | Path | None = None,
         *,
-        runtime: RuntimeName = "onnxruntime",
-        num_threads: int = 1,
+        runtime: RuntimeName | None = None,
+        num_threads: int | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> Scorer:
         """Load a bundle.
 
         Args:
             folder: the bundle; the default bundle that ships with the package when left out.
-            runtime: `onnxruntime`, or `torch` for bundles that carry a torch network.
-            num_threads: threads inside one call of onnxruntime.
+            runtime: `onnxruntime`; `openvino`, where it is installed; `auto` for the faster of both, measured, which
+                takes seconds; `torch` for bundles that carry a torch network. What STILLWATCH_RUNTIME says when left
+                out, else `onnxruntime`.
+            num_threads: threads inside one call of onnxruntime or OpenVINO; what STILLWATCH_THREADS says when left
+                out, else 1. OpenVINO takes one call at a time here.
             cache_bytes: memory for what was computed lately, in this process alone (see `model/cache.py`); 0 for
                 none. Verdicts are the same, bit by bit. The torch runtime remembers texts, but no windows.
 
         Raises:
             BundleError: the bundle is incomplete, changed, of another format, or lacks the runtime's model.
-            ConfigError: `cache_bytes` below 0.
+            ConfigError: a variable's value is none, OpenVINO is not installed, or `cache_bytes` is below 0.
         """
+        name = read_runtime() if runtime is None else find_runtime(runtime, "runtime")
+        threads = read_threads() if num_threads is None else num_threads
         bundle = load_bundle(Path(folder) if folder is not None else DEFAULT_BUNDLE)
-        if runtime == "onnxruntime":
-            return cls(bundle, OnnxRuntime(bundle.onnx_model, num_threads=num_threads), cache_bytes=cache_bytes)
-        if runtime != "torch":
-            raise BundleError("runtime: unknown name; use onnxruntime or torch")
+        if name != "torch":
+            return cls(bundle, open_runtime(bundle, name, num_threads=threads).runtime, cache_bytes=cache_bytes)
         if bundle.torch_folder is None:
             raise BundleError("torch: this bundle carries no torch network; use the onnxruntime runtime")
         from stillwatch.model.torch_runtime import TorchRuntime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -14,15 +15,22 @@ from stillwatch.data.dialects import parse_request
 from stillwatch.data.errors import InputError
 from stillwatch.data.reading import Row, iter_rows
 from stillwatch.data.records import Request
-from stillwatch.model.scorer import RuntimeName, Scorer
+from stillwatch.model.runtime_choice import RuntimeName
+from stillwatch.model.scorer import Scorer
 from stillwatch.model.verdict import REASON_CODES, Verdict
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, allow_dash=True), default="-")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle folder; the shipped one when left out.")
-@click.option("--runtime", type=click.Choice(["onnxruntime", "torch"]), default="onnxruntime", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one request.")
+@click.option(
+    "--runtime", type=click.Choice(get_args(RuntimeName)), help="STILLWATCH_RUNTIME when left out, else onnxruntime."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads of one request; STILLWATCH_THREADS when left out, else 1.",
+)
 @click.option(
     "--skip-bad",
     is_flag=True,
@@ -37,7 +45,14 @@ from stillwatch.model.verdict import REASON_CODES, Verdict
     callback=lambda ctx, _, asked: _explain_codes(ctx) if asked else None,
     help="List every reason code with its meaning, and stop.",
 )
-def score(source: Path, bundle: Path | None, runtime: RuntimeName, threads: int, skip_bad: bool, table: bool) -> None:
+def score(
+    source: Path,
+    bundle: Path | None,
+    runtime: RuntimeName | None,
+    threads: int | None,
+    skip_bad: bool,
+    table: bool,
+) -> None:
     """Score the requests in SOURCE: JSONL, gzip or Parquet; `-` or nothing reads a pipe.
 
     A line is an OpenAI chat-completions body, an Anthropic Messages body, or a row of our own; its `id` comes back

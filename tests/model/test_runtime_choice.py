@@ -7,12 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stillwatch.data.errors import BundleError
+from stillwatch.data.errors import BundleError, ConfigError
 from stillwatch.data.labels import Role
 from stillwatch.data.records import Message, Request
 from stillwatch.model.bundle import Bundle, probe_ids
 from stillwatch.model.openvino_runtime import OpenVinoRuntime
-from stillwatch.model.runtime_choice import choose_runtime, open_runtime
+from stillwatch.model.runtime_choice import (
+    RUNTIME_VARIABLE,
+    THREADS_VARIABLE,
+    choose_runtime,
+    open_runtime,
+    read_threads,
+)
 from stillwatch.model.runtimes import IntArray, OnnxRuntime, Runtime, WindowOutputs
 from stillwatch.model.scorer import Scorer
 
@@ -56,6 +62,32 @@ def test_a_runtime_that_cannot_be_had_leaves_the_portable_one(tiny_bundle: Bundl
 
     choice = choose_runtime(tiny_bundle, OnnxRuntime(tiny_bundle.onnx_model), fail)
     assert (choice.reason, choice.runtime.name) == ("other_fails", "onnxruntime-int8")
+
+
+def test_the_environment_says_which_runtime_and_how_many_threads_where_nobody_else_does(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RUNTIME_VARIABLE, raising=False)
+    assert Scorer.load(tiny_bundle.folder).runtime.name == "onnxruntime-int8"
+    monkeypatch.setenv(RUNTIME_VARIABLE, "openvino")
+    assert Scorer.load(tiny_bundle.folder).runtime.name == "openvino-int8"
+    assert Scorer.load(tiny_bundle.folder, runtime="onnxruntime").runtime.name == "onnxruntime-int8"
+    monkeypatch.setenv(RUNTIME_VARIABLE, "tensorflow")
+    with pytest.raises(ConfigError, match=r"^STILLWATCH_RUNTIME: no such runtime; use one of auto, onnxruntime, "):
+        Scorer.load(tiny_bundle.folder)
+    assert Scorer.load(tiny_bundle.folder, runtime="onnxruntime")
+    monkeypatch.delenv(RUNTIME_VARIABLE)
+    monkeypatch.setenv(THREADS_VARIABLE, "none")
+    with pytest.raises(ConfigError, match=r"^STILLWATCH_THREADS: no number of threads; use 1 to"):
+        Scorer.load(tiny_bundle.folder)
+    assert Scorer.load(tiny_bundle.folder, num_threads=1)
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "-1", "1.5", "two", "9" * 30, "²", "1025"])
+def test_threads_that_are_no_number_of_threads_are_refused(wrong: str) -> None:
+    assert (read_threads({}), read_threads({THREADS_VARIABLE: "3"})) == (1, 3)
+    with pytest.raises(ConfigError, match=THREADS_VARIABLE):
+        read_threads({THREADS_VARIABLE: wrong})
 
 
 @pytest.mark.parametrize("build", [lambda b: OpenVinoRuntime(b.onnx_model)])

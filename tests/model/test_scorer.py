@@ -11,12 +11,13 @@ from typing import Any, cast
 import pytest
 
 from stillwatch.data.attributes import ATTRIBUTES
-from stillwatch.data.errors import BundleError, InputError
+from stillwatch.data.errors import BundleError, ConfigError, InputError
 from stillwatch.data.labels import TECHNIQUES, Role
 from stillwatch.data.records import Message, Request, Tool
 from stillwatch.model.bundle import Bundle, Probe, seal_bundle, write_probes
 from stillwatch.model.calibration import Action
-from stillwatch.model.scorer import RuntimeName, Scorer
+from stillwatch.model.runtime_choice import RuntimeName
+from stillwatch.model.scorer import Scorer
 from stillwatch.model.verdict import REASON_CODES, Evidence, Reason, name_attributes
 
 WORD = "zanzibar"
@@ -177,7 +178,7 @@ def test_a_bundle_without_a_torch_network_says_so(tiny_bundle: Bundle) -> None:
 
 
 def test_an_unknown_runtime_is_refused(tiny_bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match="use onnxruntime or torch"):
+    with pytest.raises(ConfigError, match="runtime: no such runtime; use one of auto, onnxruntime, openvino, torch"):
         Scorer.load(tiny_bundle.folder, runtime=cast(RuntimeName, cast(Any, "tensorflow")))
 
 
