@@ -1,11 +1,13 @@
 """Reads one part of a message's content, in the words of either dialect.
 
-Whatever carries text is text, under whatever type; what carries none is named. Encoded media are not decoded.
+Whatever carries text is text, under whatever type; what carries none is named. Text files in base64 are decoded;
+pictures, sound, PDF and the like are not.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +31,7 @@ _WORD_KEYS = (
     *("content", "source", "data", "stdout", "stderr", "output", "error_message"),
 )
 _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+_TEXT_FILES = ("text/", "application/json", "application/x-ndjson", "application/xml", "application/yaml")
 _PART_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
@@ -104,6 +107,8 @@ def read_part(value: object, field: str, depth: int, draft: Draft, limits: Limit
         read_parts(value.get("content"), f"{field}.content", depth + 1, draft, limits)
     elif kind == "document":
         _read_document(value, field, depth, draft, limits)
+    elif (text := _decode_file(value)) is not None:
+        draft.texts.append(read_text(text, field))
     elif said := list(find_texts(value, field, depth, limits)):
         draft.texts += said
     else:
@@ -136,8 +141,30 @@ def _read_document(block: dict[str, Any], field: str, depth: int, draft: Draft, 
         draft.texts.append(read_text(source.get("data"), f"{field}.source.data"))
     elif source.get("type") == "content":
         read_parts(source.get("content"), f"{field}.source.content", depth + 1, draft, limits)
+    elif (text := _decode_base64(source.get("media_type"), source.get("data"))) is not None:
+        draft.texts.append(text)
     else:
         draft.others.append("document")
+
+
+def _decode_file(part: dict[str, Any]) -> str | None:
+    """The text of OpenAI's `file` or `input_file`, where it is a text file that came along; else None."""
+    file = part.get("file") if isinstance(part.get("file"), dict) else part
+    data = file.get("file_data") if isinstance(file, dict) else None
+    if not isinstance(data, str) or not data.startswith("data:"):
+        return None
+    head, _, encoded = data.partition(",")
+    return _decode_base64(head.removeprefix("data:").removesuffix(";base64"), encoded)
+
+
+def _decode_base64(media_type: object, data: object) -> str | None:
+    """The text of a text file, None where it is of another kind or no text."""
+    if not isinstance(media_type, str) or not media_type.lower().startswith(_TEXT_FILES) or not isinstance(data, str):
+        return None
+    try:
+        return b64decode(data).decode()
+    except ValueError:  # of base64 and of UTF-8
+        return None
 
 
 def _read_titles(block: dict[str, Any], field: str, draft: Draft) -> None:

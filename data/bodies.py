@@ -1,13 +1,16 @@
 """Reads the body of one call to an LLM API into a `Request`, whichever dialect it is written in.
 
-Follows OpenAI Chat Completions (with the legacy functions), Anthropic Messages, and our own rows; keys that
-say nothing about content, cost or sender are ignored. It refuses what it cannot read and never guesses.
+Follows OpenAI Chat Completions (with the legacy functions), Responses and text completions, Anthropic Messages, and our
+own rows. What servers may put before the model from other fields is read, too (`asides.py`); keys that say nothing
+about content, cost or sender are ignored. It refuses what it cannot read and never guesses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stillwatch.data.asides import read_contracts, read_spoken
+from stillwatch.data.endpoints import has_turns_elsewhere, read_conversation
 from stillwatch.data.errors import InputError
 from stillwatch.data.fields import (
     compact_json,
@@ -16,10 +19,11 @@ from stillwatch.data.fields import (
     read_optional_text,
     refuse,
 )
+from stillwatch.data.labels import Role
 from stillwatch.data.limits import DEFAULT_LIMITS, Limits
-from stillwatch.data.records import Request, Sampling
+from stillwatch.data.records import Message, Request, Sampling
 from stillwatch.data.toolbox import read_tools
-from stillwatch.data.turns import read_system, read_turns
+from stillwatch.data.turns import read_system
 
 _ACCOUNT_KEYS = ("account", "user", "safety_identifier")
 
@@ -36,8 +40,10 @@ def parse_request(body: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -
     """
     if not isinstance(body, Mapping):
         raise refuse("request", body, "send an object with messages")
+    spoken = "" if has_turns_elsewhere(body) else read_spoken(body)
+    beside = [Message(Role.SYSTEM, spoken)] if spoken else []
     request = Request(
-        messages=(*read_system(body.get("system"), limits), *read_turns(body.get("messages"), limits)),
+        messages=(*read_system(body.get("system"), limits), *beside, *read_conversation(body, limits)),
         tools=read_tools(body, limits),
         sampling=_read_sampling(body),
         response_format=_read_format(body, limits),
@@ -51,7 +57,8 @@ def parse_request(body: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -
 
 
 def _read_sampling(body: Mapping[str, object]) -> Sampling:
-    budget = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+    budgets = ("max_completion_tokens", "max_output_tokens")
+    budget = next((key for key in budgets if body.get(key) is not None), "max_tokens")
     return Sampling(
         temperature=read_number(body.get("temperature"), "temperature"),
         top_p=read_number(body.get("top_p"), "top_p"),
@@ -61,7 +68,7 @@ def _read_sampling(body: Mapping[str, object]) -> Sampling:
 
 
 def _read_format(body: Mapping[str, object], limits: Limits) -> str:
-    """The output contract as JSON text: OpenAI's `response_format`, Anthropic's `output_config.format`, or both."""
+    """The output contracts as JSON text: OpenAI's `response_format`, Anthropic's `output_config.format`, others'."""
     config = body.get("output_config")
     given = {
         "response_format": body.get("response_format"),
@@ -69,7 +76,7 @@ def _read_format(body: Mapping[str, object], limits: Limits) -> str:
         "output_config.format": config.get("format") if isinstance(config, Mapping) else None,
     }
     texts = [compact_json(value, key, limits) for key, value in given.items() if value != {"type": "text"}]
-    return "\n".join(filter(None, texts))
+    return "\n".join(filter(None, texts + read_contracts(body, limits)))
 
 
 def _read_account(body: Mapping[str, object]) -> str | None:

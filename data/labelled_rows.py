@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from stillwatch.data.asides import CONTRACTS, SPOKEN
 from stillwatch.data.bodies import parse_request
 from stillwatch.data.errors import InputError
 from stillwatch.data.fields import (
@@ -39,7 +40,7 @@ def parse_labelled(row: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -
     """
     if not isinstance(row, Mapping):
         raise refuse("row", row, "send an object with messages and label")
-    given = dict(row)
+    given = {key: value for key, value in row.items() if key not in (*SPOKEN, *CONTRACTS)}  # columns of other datasets
     for key in ("messages", "tools"):
         if isinstance(given.get(key), str):
             given[key] = _decode(str(given[key]), key)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stillwatch.data.asides import iter_texts
 from stillwatch.data.errors import InputError, kind_of
 from stillwatch.data.fields import compact_json, read_list, read_name, read_object, read_text
 from stillwatch.data.limits import Limits
 from stillwatch.data.records import Tool, ToolCall
 
+_TOLD = frozenset({"type", "name", "description", "server_description", "input_examples", "function", "custom"})
 _SCHEMAS = ("parameters", "input_schema", "format")
 """Where the dialects put a tool's schema. All are read: which of them the model gets, its gateway decides."""
 
@@ -31,17 +33,28 @@ def read_tools(body: Mapping[str, object], limits: Limits) -> tuple[Tool, ...]:
 
 
 def _read_tool(item: object, field: str, limits: Limits) -> Tool:
-    tool, field = _unwrap(read_object(item, field), field)
+    outer, (tool, field) = read_object(item, field), _unwrap(read_object(item, field), field)
     name = tool.get("name", tool.get("type"))
     told = [read_text(tool.get(key) or "", f"{field}.{key}") for key in ("description", "server_description")]
     schemas = [compact_json(tool.get(key), f"{field}.{key}", limits) for key in _SCHEMAS]
     if examples := tool.get("input_examples"):
         schemas.append(compact_json({"examples": examples}, f"{field}.input_examples", limits))
+    schemas += _read_asides(tool, field)
+    if outer is not tool:
+        schemas += _read_asides(outer, field, "description", *_SCHEMAS)
     return Tool(
         name=read_name(name, f"{field}.name"),
         description="\n".join(filter(None, told)),
         parameters="\n".join(filter(None, schemas)),
     )
+
+
+def _read_asides(tool: Mapping[str, Any], field: str, *keys: str) -> list[str]:
+    """What a tool says under keys that no dialect has, or under `keys` in the wrong place; templates may print it."""
+    found = {key: value for key, value in tool.items() if key in keys or key not in (*_TOLD, *_SCHEMAS)}
+    return [
+        text for key, value in found.items() for text in iter_texts(value, f"{field}.{key}" if key in keys else field)
+    ]
 
 
 def read_calls(message: Mapping[str, Any], field: str, limits: Limits) -> list[ToolCall]:

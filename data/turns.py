@@ -28,29 +28,34 @@ _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking_bl
 """Where DeepSeek, OpenRouter, vLLM and LiteLLM put an assistant's thoughts."""
 
 
-def read_turns(value: object, limits: Limits) -> list[Message]:
+def read_turns(value: object, limits: Limits, *, field: str = "messages") -> list[Message]:
     """The messages under `messages`, at least one.
+
+    Args:
+        value: the list.
+        limits: how long it may be.
+        field: what errors call it.
 
     Raises:
         InputError: no list, an empty one, or a message that cannot be read; the field tells which.
     """
     if not value:
-        raise refuse("messages", value, "send a list of at least one message")
+        raise refuse(field, value, "send a list of at least one message")
     turns: list[Message] = []
-    for index, item in enumerate(read_list(value, "messages", limits.max_messages)):
+    for index, item in enumerate(read_list(value, field, limits.max_messages)):
         if not isinstance(item, dict):
-            raise refuse(f"messages.{index}", item, "send an object with role and content")
+            raise refuse(f"{field}.{index}", item, "send an object with role and content")
         name = item.get("role")
         role = _ROLES.get(name) if isinstance(name, str) else None
         if role is None:
-            raise refuse(f"messages.{index}.role", name, f"send one of {', '.join(_ROLES)}")
+            raise refuse(f"{field}.{index}.role", name, f"send one of {', '.join(_ROLES)}")
         content = item.get("content")
         if isinstance(content, str) and len(item) == 2:
-            turns.append(Message(role, read_text(content, f"messages.{index}.content")))
+            turns.append(Message(role, read_text(content, f"{field}.{index}.content")))
         else:
-            turns += _read_message(item, role, f"messages.{index}", limits)
+            turns += _read_message(item, role, f"{field}.{index}", limits)
     if len(turns) > limits.max_messages:
-        raise InputError("messages", f"{len(turns)} turns", f"send at most {limits.max_messages}")
+        raise InputError(field, f"{len(turns)} turns", f"send at most {limits.max_messages}")
     return turns
 
 

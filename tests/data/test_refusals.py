@@ -46,7 +46,13 @@ def results(depth: int) -> dict[str, Any]:
 BAD_REQUESTS: list[tuple[str, Any, str, str]] = [
     # name, body, field of the error, fragment of its message
     ("no object", [MARK], "request", "a list of 1"),
-    ("no messages", {"prompt": MARK}, "messages", "null"),
+    ("no messages", {"question": MARK}, "messages", "null"),
+    ("prompt of token ids", {"prompt": [101, 102]}, "prompt", "a number"),
+    ("input of numbers", {"input": [3]}, "input.0", "a number"),
+    ("input item of no kind", {"input": [{"text": MARK}]}, "input.0.content.0.type", "null"),
+    ("instructions of a list", {"input": "x", "instructions": [MARK]}, "instructions", "a list of 1"),
+    ("lone surrogate beside", {**said("x"), "documents": ["\ud800 not well-formed " + MARK]}, "documents", "lone"),
+    ("contract too deep", {**said("x"), "guided_json": nested(5)}, "guided_json", "at most 4 levels"),
     ("empty messages", {"messages": []}, "messages", "an empty list"),
     ("messages of text", {"messages": MARK}, "messages", "a string of 6 characters"),
     ("message of text", {"messages": [MARK]}, "messages.0", "a string"),
