@@ -18,6 +18,9 @@ from stillwatch.data.labels import TECHNIQUES
 PROBABILITY_EDGES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99)
 """Bounds between the bins of the probability."""
 
+LEAST_REFERENCE_REQUESTS = 1_000
+"""Requests of a reference below which its shares are too noisy to tell drift against."""
+
 Source = Literal["calibrate", "training"]
 
 FloatArray = NDArray[np.float64]
@@ -39,6 +42,12 @@ class TrafficReference(BaseModel):
     """Share of each bin of the probability, one more than `edges`."""
     techniques: tuple[float, ...]
     """Mean probability of each technique, in the order of the bundle's manifest."""
+
+    @property
+    def is_own_traffic(self) -> bool:
+        """Whether drift is told against it: an operator's own logs, enough of them, in the bins of this release."""
+        is_enough = self.num_requests >= LEAST_REFERENCE_REQUESTS
+        return self.source == "calibrate" and is_enough and self.edges == PROBABILITY_EDGES
 
     @model_validator(mode="after")
     def _has_shares(self) -> TrafficReference:

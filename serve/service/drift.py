@@ -47,10 +47,8 @@ class Drift:
 
 
 def choose_reference(reference: TrafficReference | None) -> TrafficReference | None:
-    """A bundle's reference, if it is one of the operator's own traffic, large enough, and of these bins."""
-    if reference is None or reference.source != "calibrate" or reference.edges != PROBABILITY_EDGES:
-        return None
-    return reference if reference.num_requests >= LATE_REQUESTS else None
+    """A bundle's reference, where drift is to be told against that; else None, for the past."""
+    return reference if reference is not None and reference.is_own_traffic else None
 
 
 @dataclass(slots=True)

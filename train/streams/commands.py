@@ -68,7 +68,7 @@ def calibrate(
     The log is in the order of time. It is refused when it cannot support the rate asked for. Shares of its scores and
     techniques go into the bundle, too: a service with that bundle tells drift against them.
     """
-    from stillwatch.model.reference import TrafficTally
+    from stillwatch.model.reference import LEAST_REFERENCE_REQUESTS, TrafficTally
     from stillwatch.model.scorer import Scorer
     from stillwatch.train.streams.calibrating import gather_accounts, promise_flag, seal_calibrated, warn_of_drift
     from stillwatch.train.streams.following import follow_requests, iter_requests
@@ -96,6 +96,10 @@ def calibrate(
             confidence=confidence,
             reference=tally.build_reference("calibrate"),
         )
+        if traffic.num_requests < LEAST_REFERENCE_REQUESTS:
+            click.echo(
+                f"Warning: fewer than {LEAST_REFERENCE_REQUESTS:,} requests; drift is not told against them", err=True
+            )
         click.echo(f"Bundle      {sealed.folder} ({sealed.version})", err=True)
 
 

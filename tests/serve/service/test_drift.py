@@ -20,7 +20,7 @@ from stillwatch.data.configuration import parse_config
 from stillwatch.data.labels import TECHNIQUES, Role
 from stillwatch.data.records import Message, Request
 from stillwatch.model.bundle import CALIBRATION, DEFAULT_BUNDLE, Bundle, load_bundle, seal_bundle
-from stillwatch.model.reference import PROBABILITY_EDGES, TrafficReference, TrafficTally
+from stillwatch.model.reference import LEAST_REFERENCE_REQUESTS, PROBABILITY_EDGES, TrafficReference, TrafficTally
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.service.drift import LATE_REQUESTS, LEAST_REQUESTS, DriftMeter, choose_reference
@@ -103,7 +103,7 @@ def test_a_reference_is_taken_only_from_own_logs_large_enough_and_of_these_bins(
     own = make_reference()
     other_bins = own.model_copy(update={"edges": (0.005, *PROBABILITY_EDGES[1:])})
     assert choose_reference(own) is own
-    refused = (None, make_reference(source="training"), make_reference(LATE_REQUESTS - 1), other_bins)
+    refused = (None, make_reference(source="training"), make_reference(LEAST_REFERENCE_REQUESTS - 1), other_bins)
     assert [choose_reference(each) for each in refused] == [None] * 4
 
 

@@ -28,6 +28,7 @@ from stillwatch.data.errors import StoreError
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.streams.store import Degraded
 from stillwatch.serve.middleware import ScoringMiddleware
+from stillwatch.serve.service import exporting
 from stillwatch.serve.service.app import build_app
 from stillwatch.serve.service.exporting import open_tracing
 from stillwatch.serve.service.guardrail_api import GUARDRAIL
@@ -284,6 +285,17 @@ ASKED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 def test_no_span_is_made_unless_a_place_for_them_is_named(environment: dict[str, str]) -> None:
     with open_tracing(environment) as tracing:
         assert tracing is None
+
+
+def test_the_service_s_name_is_ours_unless_the_environment_gives_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for environment in ({}, {"OTEL_SERVICE_NAME": "eu-gateway"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=us"}):
+        for name in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+            monkeypatch.setenv(name, environment.get(name, ""))
+        provider = exporting._build_provider()
+        names.append(provider.resource.attributes["service.name"])
+        provider.shutdown()
+    assert names == ["stillwatch", "eu-gateway", "us"]
 
 
 def test_a_protocol_that_is_not_spoken_is_told(caplog: pytest.LogCaptureFixture) -> None:
