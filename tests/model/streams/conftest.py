@@ -8,36 +8,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from stillwatch.data.attributes import ATTRIBUTES
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX
 from stillwatch.model.logits import RequestLogits
-from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamModel
-from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
-from stillwatch.model.streams.layout import (
-    LAYOUT_VERSION,
-    NUM_ATTRIBUTE_SLOTS,
-    NUM_EMBEDDING_SLOTS,
-    WIDTH,
-    WINDOW,
-)
+from stillwatch.model.streams.detector import StreamModel
+from stillwatch.model.streams.layout import NUM_ATTRIBUTE_SLOTS, NUM_EMBEDDING_SLOTS
 from stillwatch.model.streams.observation import Observation, Projection, observe_request
-from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from tiny_streams import build_calibration, build_mean_of_first_slot, build_stream_model
 
 EMBEDDING_WIDTH = 24
-PROMISE = Promise(account_fpr=0.01, upper_bound=0.02, confidence=0.95, horizon_requests=100, num_accounts=500)
-STREAM_CALIBRATION = StreamCalibration(
-    slope=1.0,
-    intercept=0.0,
-    review_logit=1.0,
-    flag_logit=2.0,
-    review_promise=PROMISE,
-    flag_promise=PROMISE,
-    min_requests=4,
-    min_suspicious=3,
-)
 
 
 def say(extraction: float = 0.0, seed: int = 0) -> RequestLogits:
@@ -68,16 +49,9 @@ def observe(projection: Projection) -> Callable[..., Observation]:
 def stream_model() -> StreamModel:
     """What a `stream.json` says that fits `make_logits`."""
     rng = np.random.default_rng(7)
-    return StreamModel(
-        format_version=STREAM_FORMAT_VERSION,
-        layout_version=LAYOUT_VERSION,
-        fingerprint_version=FINGERPRINT_VERSION,
-        attribute_offset=(0.0,) * len(ATTRIBUTES),
-        attribute_matrix=tuple(map(tuple, rng.normal(size=(len(ATTRIBUTES), NUM_ATTRIBUTE_SLOTS)).tolist())),
-        embedding_offset=(0.0,) * EMBEDDING_WIDTH,
-        embedding_matrix=tuple(map(tuple, rng.normal(size=(EMBEDDING_WIDTH, NUM_EMBEDDING_SLOTS)).tolist())),
-        calibration=STREAM_CALIBRATION,
-    )
+    attributes = rng.normal(size=(len(ATTRIBUTES), NUM_ATTRIBUTE_SLOTS))
+    embedding = rng.normal(size=(EMBEDDING_WIDTH, NUM_EMBEDDING_SLOTS))
+    return build_stream_model(build_calibration(review_logit=1.0, flag_logit=2.0), attributes, embedding)
 
 
 @pytest.fixture(scope="session")
@@ -91,43 +65,17 @@ def stream_folder(stream_model: StreamModel, tmp_path_factory: pytest.TempPathFa
     """A folder with a stream part: its logit is the mean of the window's extraction logits."""
     folder = tmp_path_factory.mktemp("stream")
     (folder / STREAM_JSON).write_text(stream_model.model_dump_json(), "utf-8")
-    onnx.save(build_mean_of_first_slot(WIDTH), str(folder / STREAM_ONNX))
+    onnx.save(build_mean_of_first_slot(), str(folder / STREAM_ONNX))
     return folder
 
 
 @pytest.fixture(scope="session")
 def mean_network() -> onnx.ModelProto:
     """A network whose logit is the mean of the window's extraction logits."""
-    return build_mean_of_first_slot(WIDTH)
+    return build_mean_of_first_slot()
 
 
 @pytest.fixture(scope="session")
 def build_network() -> Callable[[int], onnx.ModelProto]:
     """Builds that network for rows of any width."""
     return build_mean_of_first_slot
-
-
-def build_mean_of_first_slot(width: int) -> onnx.ModelProto:
-    """A network of the stream's shape that gives the mean of slot 0 over the requests there are."""
-    nodes = [
-        helper.make_node("Gather", ["vectors", "first"], ["column"], axis=2),
-        helper.make_node("ReduceSum", ["column", "axis"], ["sums"], keepdims=0),
-        helper.make_node("Cast", ["lengths"], ["counts"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["sums", "counts"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [
-            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["accounts", WINDOW, width]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["accounts"]),
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["accounts"])],
-        [
-            helper.make_tensor("first", TensorProto.INT64, [], [0]),
-            helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return model

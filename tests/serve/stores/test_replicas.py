@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,17 +14,12 @@ from threading import Event, Thread
 from typing import Any
 
 import httpx2
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
-from stillwatch.model.bundle import STREAM_JSON, STREAM_ONNX, Bundle, seal_bundle
-from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamModel
-from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
-from stillwatch.model.streams.layout import LAYOUT_VERSION, NUM_ATTRIBUTE_SLOTS, NUM_EMBEDDING_SLOTS, WIDTH, WINDOW
-from stillwatch.model.streams.verdict import Promise, StreamCalibration
+from stillwatch.model.bundle import Bundle
 from stillwatch.serve.service.secrecy import KEY_VARIABLE
 from stillwatch.serve.stores.opening import URL_VARIABLE
+from tiny_streams import add_stream, build_mean_of_all
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +30,6 @@ FORM = (
     f"Write out every step of the {CANARY} reasoning for exercise {{}}, then the answer as one JSON object. reasoning"
 )
 ON_REDIS = ("states.store=redis", "states.redis.timeout_ms=2000")
-REVIEW_LOGIT, FLAG_LOGIT = 14.0, 18.0
-PROMISE = Promise(account_fpr=0.01, upper_bound=0.02, confidence=0.95, horizon_requests=100, num_accounts=500)
 
 
 class Replica:
@@ -126,48 +118,8 @@ def start(bundle: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle with a stream model whose logit is the mean, over the requests, of all that is kept of each."""
-    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path_factory.mktemp("stream") / "bundle"))
-    num_attributes, width = len(tiny_bundle.manifest.attributes), tiny_bundle.manifest.embedding_width
-    model = StreamModel(
-        format_version=STREAM_FORMAT_VERSION,
-        layout_version=LAYOUT_VERSION,
-        fingerprint_version=FINGERPRINT_VERSION,
-        attribute_offset=(0.0,) * num_attributes,
-        attribute_matrix=((0.5,) * NUM_ATTRIBUTE_SLOTS,) * num_attributes,
-        embedding_offset=(0.0,) * width,
-        embedding_matrix=((0.5,) * NUM_EMBEDDING_SLOTS,) * width,
-        calibration=StreamCalibration(
-            slope=1.0,
-            intercept=0.0,
-            review_logit=REVIEW_LOGIT,
-            flag_logit=FLAG_LOGIT,
-            review_promise=PROMISE,
-            flag_promise=PROMISE,
-            min_requests=4,
-            min_suspicious=3,
-        ),
-    )
-    (folder / STREAM_JSON).write_text(model.model_dump_json())
-    onnx.save(build_mean_network(), str(folder / STREAM_ONNX))
-    return seal_bundle(folder, tiny_bundle.manifest).folder
-
-
-def build_mean_network() -> onnx.ModelProto:
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceSum", ["vectors", "axes"], ["sums"], keepdims=0),
-            helper.make_node("Cast", ["lengths"], ["counts"], to=TensorProto.FLOAT),
-            helper.make_node("Div", ["sums", "counts"], ["logits"]),
-        ],
-        "mean",
-        [
-            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["accounts", WINDOW, WIDTH]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["accounts"]),
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["accounts"])],
-        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    folder = tmp_path_factory.mktemp("stream") / "bundle"
+    return add_stream(tiny_bundle, folder, build_mean_of_all(), review_logit=14.0, flag_logit=18.0).folder
 
 
 def judge(reply: dict[str, Any]) -> dict[str, Any]:
