@@ -5,7 +5,9 @@ requests, those before the first counting as zero. An honest account may look ba
 first requests, an operator keeps looking bad, and the threshold is about the worst moment of a thousand. (Learnt
 through the mean, the network only raises its voice: the mean is taken afterwards.)
 
-Each layer looks back over a span of requests and no further, and positions count only relative to each other.
+Evidence is weighed with the mean of the account's extraction logits so far beside it: attention could work that out by
+itself but, from few accounts, does not. Each layer looks back over a span of requests and no further, and positions
+count only relative to each other.
 A logit depends on the last `WINDOW` vectors alone, wherever they stand: what a gateway computes from the vectors that
 an account's state keeps is what one pass over the whole stream computes at that place. Long streams are therefore
 scored in one pass, and a test holds the two equal.
@@ -19,13 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillwatch.model.streams.layout import WIDTH, WINDOW
+from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW
 
-NETWORK_VERSION = 1
+NETWORK_VERSION = 2
 """Raised whenever the same weights would say something else."""
 
 MEMORY = 8
 """Requests whose evidence a logit averages."""
+_REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
+_AVERAGED = [INDEX["extraction"]]  # slots whose mean so far stands beside what the layers say
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
 
@@ -111,10 +115,11 @@ class _Member(nn.Module):
 
     def __init__(self, width: int, num_layers: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        span = (WINDOW - MEMORY) // num_layers + 1
+        span = (_REACH - 1) // num_layers + 1
         self.enter = nn.Linear(WIDTH, width)
         self.layers = nn.ModuleList(_Layer(width, num_heads, span, dropout) for _ in range(num_layers))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.norm = nn.LayerNorm(width)
+        self.weigh = nn.Sequential(nn.Linear(width + len(_AVERAGED), width), nn.GELU(), nn.Linear(width, 1))
 
     def forward(self, normalised: Tensor) -> Tensor:
         rows = self.enter(normalised)
@@ -122,7 +127,16 @@ class _Member(nn.Module):
         back = steps[:, None] - steps[None, :]
         for layer in self.layers:
             rows = layer(rows, back)
-        return cast(Tensor, self.leave(rows).squeeze(-1))
+        means = _average_back(normalised[..., _AVERAGED])
+        return cast(Tensor, self.weigh(torch.cat((self.norm(rows), means), -1)).squeeze(-1))
+
+
+def _average_back(values: Tensor) -> Tensor:
+    """The mean of the last `_REACH` values at each request, of all where there are fewer; shapes as they come."""
+    sums = values.cumsum(1)
+    before = functional.pad(sums, (0, 0, _REACH, 0))[:, : values.shape[1]]
+    counts = torch.arange(1, values.shape[1] + 1, device=values.device).clamp(max=_REACH)
+    return (sums - before) / counts[:, None]
 
 
 class _Layer(nn.Module):
