@@ -16,10 +16,11 @@ from stillwatch.data.chance import Chance
 from stillwatch.data.cleaning import clean
 from stillwatch.data.clusters import Clusters
 from stillwatch.data.errors import ConfigError
+from stillwatch.data.folds import Fold, check_fold
 from stillwatch.data.recipe import Recipe, TransformConfig
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import load_configured
-from stillwatch.data.splits import Fold, check_fold, deal
+from stillwatch.data.splits import deal
 from stillwatch.data.transforms import transform
 
 CONTRARY = 0.95

@@ -77,11 +77,16 @@ def find_pairs(records: Sequence[LabelledRequest], *, threshold: float = 0.8) ->
     return near_duplicates(texts, threshold=threshold)
 
 
-def list_bonds(records: Sequence[LabelledRequest], pairs: Pairs) -> list[tuple[Bond, ...]]:
-    """The bonds of each record. A session's name counts within its source only."""
+def list_bonds(records: Sequence[LabelledRequest], pairs: Pairs | None) -> list[tuple[Bond, ...]]:
+    """The bonds of each record. A session's name counts within its source only.
+
+    Args:
+        records: all records.
+        pairs: what `find_pairs(records)` gives; None means to find them here.
+    """
     clusters = Clusters(len(records))
     paired: set[int] = set()
-    for first, second in pairs:
+    for first, second in find_pairs(records) if pairs is None else pairs:
         clusters.join(first, second)
         paired |= {first, second}
     bonds = []

@@ -16,9 +16,9 @@ from rich.console import Console
 from transformers import TrainerCallback
 from transformers.utils import logging as transformers_logging
 
+from stillwatch.data.folds import Fold
 from stillwatch.data.records import LabelledRequest
 from stillwatch.data.sources import digest_records
-from stillwatch.data.splits import Fold
 from stillwatch.model.bundle import Bundle
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.encoder import resolve_encoder

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from stillwatch.data.bonds import Pairs, find_pairs, list_bonds
 from stillwatch.data.errors import ConfigError
+from stillwatch.data.folds import Fold, check_fold
 from stillwatch.data.labels import Label
 from stillwatch.data.records import LabelledRequest
+from stillwatch.data.rotations import rotate_families, rotate_techniques
 from stillwatch.data.sources import load_configured
-from stillwatch.data.splits import Fold, check_fold, rotate_families, set_aside, transfer
-from stillwatch.data.technique_folds import rotate_techniques
+from stillwatch.data.splits import set_aside, transfer
 from stillwatch.train.config import TrainConfig
 from stillwatch.train.results import group_records
 from stillwatch.train.sampling import SourceShare

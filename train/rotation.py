@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import TrainerCallback
 
+from stillwatch.data.folds import Fold
 from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import LabelledRequest
-from stillwatch.data.splits import Fold
 from stillwatch.model.logits import RequestLogits, compute_logits
 from stillwatch.model.pooling import softmax
 from stillwatch.model.torch_runtime import TorchRuntime

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from stillwatch.data.dialects import dump_labelled
 from stillwatch.data.errors import ConfigError
+from stillwatch.data.folds import check_fold
 from stillwatch.data.labels import Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
-from stillwatch.data.splits import check_fold
 from stillwatch.train.config import ModelConfig, SourceConfig, SplitConfig, TrainConfig
 from stillwatch.train.planning import describe_records, load_records, plan_folds
 from stillwatch.train.sampling import SourceShare

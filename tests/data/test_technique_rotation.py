@@ -8,10 +8,10 @@ from string import ascii_lowercase
 import pytest
 
 from stillwatch.data.errors import SplitError
+from stillwatch.data.folds import check_fold
 from stillwatch.data.labels import TECHNIQUES, Label, Role, Technique, Visibility
 from stillwatch.data.records import LabelledRequest, Message, Request
-from stillwatch.data.splits import Rotation, check_fold
-from stillwatch.data.technique_folds import rotate_techniques
+from stillwatch.data.rotations import Rotation, rotate_techniques
 
 
 def record(number: int, family: str, technique: Technique | None, source: str, text: str | None) -> LabelledRequest:
