@@ -1,8 +1,9 @@
 """The queue in front of the scorer: bounded, batched by tokens, with a deadline a request, and drained on leaving.
 
 Workers take what waits as soon as they are free, so a batch forms only while all of them are busy: nobody waits for
-company (Crankshaw et al., Clipper, 2017, call it adaptive batching). What cannot be answered in time is refused when
-it comes. Every job that was let in gets its result or an error, whatever happens.
+company (Crankshaw et al., Clipper, 2017, call it adaptive batching). What would not be answered in time is refused
+when it comes: work on an answer that is too late is lost to those behind it. Every job that was let in gets its result
+or an error, whatever happens.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Condition, Thread
+from threading import Condition, Thread, get_ident
 from typing import Generic, TypeVar
 
 from stillwatch.data.records import Request
 from stillwatch.model.verdict import Verdict
+from stillwatch.serve.service.pace import Pace, estimate_effort, estimate_tokens
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.settings import QueueConfig
 
 R = TypeVar("R", bound=Request)
 T = TypeVar("T")
-
-_MEMORY = 0.1  # weight of the newest batch in the moving average of seconds a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Timing:
 class _Job(Generic[R, T]):
     request: R
     tokens: int
+    effort: float
     deadline_s: float
     since_s: float
     result: Future[T] = field(default_factory=Future)
@@ -75,8 +76,8 @@ class Batcher(Generic[R, T]):
         """
         self._config, self._score, self._finish, self._report = config, score, finish, report
         self._waiting: deque[_Job[R, T]] = deque()
-        self._tokens = 0
-        self._s_per_token = 0.0
+        self._tokens, self._effort, self._pace = 0, 0.0, Pace()
+        self._at_work: dict[int, tuple[float, float]] = {}  # by worker: since when, and how much effort
         self._is_closing = False
         self._changed = Condition()
         # daemons, so that inside somebody else's process they keep nobody from leaving; `close` waits for them
@@ -105,23 +106,39 @@ class Batcher(Generic[R, T]):
             RefusedError: the queue is full or too long for the deadline, or closed.
         """
         now_s = time.monotonic()
-        jobs: list[_Job[R, T]] = [_Job(request, estimate_tokens(request), deadline_s, now_s) for request in requests]
+        remembers = self._config.cache_bytes > 0
+        jobs: list[_Job[R, T]] = [
+            _Job(one, estimate_tokens(one), estimate_effort(one, remembers=remembers), deadline_s, now_s)
+            for one in requests
+        ]
         tokens = sum(job.tokens for job in jobs)
         with self._changed:
             if self._is_closing:
                 raise RefusedError(Code.DRAINING)
-            if self._waiting:
-                wait_s = self._tokens * self._s_per_token / len(self._workers)
-                is_full = (
+            if self._waiting or len(self._at_work) == len(self._workers):
+                wait_s = self._estimate_wait_s(now_s)
+                is_full = self._waiting and (
                     len(self._waiting) + len(jobs) > self._config.max_requests
                     or self._tokens + tokens > self._config.max_tokens
                 )
-                if is_full or now_s + wait_s > deadline_s:
+                if is_full or now_s + wait_s + self._estimate_batch_s(jobs) > deadline_s:
                     raise RefusedError(Code.QUEUE_FULL, retry_after_s=max(1, math.ceil(wait_s)))
             self._waiting += jobs
             self._tokens += tokens
+            self._effort += sum(job.effort for job in jobs)
             self._changed.notify(len(jobs))
         return [job.result for job in jobs]
+
+    def _estimate_wait_s(self, now_s: float) -> float:
+        """Until all that is here now is scored."""
+        s_per_token = self._pace.s_per_token
+        begun_s = sum(max(0.0, effort * s_per_token - (now_s - since_s)) for since_s, effort in self._at_work.values())
+        return (self._effort * s_per_token + begun_s) / len(self._workers)
+
+    def _estimate_batch_s(self, jobs: Sequence[_Job[R, T]]) -> float:
+        """How long the batch takes that the first of these jobs is answered with: what waits fills it up."""
+        effort = min(job.effort for job in jobs)
+        return max(effort, min(self._config.batch_tokens, self._effort + effort)) * self._pace.s_per_token
 
     def close(self) -> None:
         """Let nothing more in, answer what waits, and stop the workers."""
@@ -138,6 +155,7 @@ class Batcher(Generic[R, T]):
     def _take(self) -> list[_Job[R, T]]:
         """The next batch, at least one job; none when closed and nothing waits."""
         with self._changed:
+            self._at_work.pop(get_ident(), None)
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._is_closing)
                 if not self._waiting:
@@ -147,6 +165,7 @@ class Batcher(Generic[R, T]):
                 while self._waiting and (not batch or tokens + self._waiting[0].tokens <= self._config.batch_tokens):
                     job = self._waiting.popleft()
                     self._tokens -= job.tokens
+                    self._effort -= job.effort
                     if not job.result.set_running_or_notify_cancel():
                         continue  # whoever asked has gone
                     if now_s > job.deadline_s:
@@ -155,6 +174,7 @@ class Batcher(Generic[R, T]):
                     batch.append(job)
                     tokens += job.tokens
                 if batch:
+                    self._at_work[get_ident()] = (now_s, sum(job.effort for job in batch))
                     return batch
 
     def _answer(self, batch: list[_Job[R, T]]) -> None:
@@ -171,9 +191,8 @@ class Batcher(Generic[R, T]):
                     self._answer([job])
             return
         ended_s = time.monotonic()
-        spent_s = (ended_s - started_s) / sum(job.tokens for job in batch)
         with self._changed:
-            self._s_per_token += (_MEMORY if self._s_per_token else 1.0) * (spent_s - self._s_per_token)
+            self._pace.learn(sum(job.effort for job in batch), ended_s - started_s)
         for job, verdict in zip(batch, verdicts, strict=True):
             waited_s, is_late = started_s - job.since_s, ended_s > job.deadline_s
             timing = Timing(started_s, waited_s, ended_s - started_s, len(batch), is_late)
@@ -182,8 +201,3 @@ class Batcher(Generic[R, T]):
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(error, [job.request])
                 job.result.set_exception(RefusedError(Code.SCORER_FAILED))
-
-
-def estimate_tokens(request: Request) -> int:
-    """Roughly the tokens of a request, without cutting it: a quarter of its characters, at least one."""
-    return 1 + request.num_characters // 4

@@ -97,6 +97,31 @@ def test_a_full_queue_refuses_at_once_all_or_none(batcher: Answers, gated: Gated
     assert batcher.num_tokens_waiting == 0
 
 
+def test_who_would_be_late_behind_what_is_being_scored_is_refused_at_once(tiny_bundle: Bundle) -> None:
+    scorer, is_busy = Scorer.load(tiny_bundle.folder), Event()
+
+    def score_slowly(requests: Sequence[Request]) -> list[Verdict]:
+        is_busy.set()
+        time.sleep(0.5)
+        return scorer.score_many(requests)
+
+    made: Answers = Batcher(
+        QueueConfig(num_workers=1), score_slowly, lambda request, _, timing: (request.id, timing), lambda *_: None
+    )
+    try:
+        submit(made, "known")[0].result(LONG_S)  # from here on it knows how long a request takes
+        is_busy.clear()
+        first = submit(made, "first", within_s=0.6)
+        assert is_busy.wait(LONG_S)
+        with pytest.raises(RefusedError) as refused:
+            submit(made, "second", within_s=0.6)
+        assert refused.value.code is Code.QUEUE_FULL
+        third = submit(made, "third")
+        assert all(each.result(LONG_S) for each in first + third)
+    finally:
+        made.close()
+
+
 def test_a_request_larger_than_the_queue_is_let_in_alone(batcher: Answers, gated: Gated) -> None:
     gated.go.set()
     (answer,) = submit(batcher, "hello " * 2000)
