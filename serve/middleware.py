@@ -35,13 +35,15 @@ from stillwatch.serve.service.refusals import REFUSALS, Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, explain_block
 from stillwatch.serve.service.scoring import Service
 
-WATCHED_PATHS = frozenset({"/v1/chat/completions", "/v1/messages"})
-"""Where the OpenAI and the Anthropic bodies come in."""
+WATCHED_PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
+"""Where the OpenAI and the Anthropic bodies come in, below the root path of the app if it has one."""
 
 SCOPE_KEY = "stillwatch"
 """Where in the scope the app finds the `ScoreReply` or `RefusalReply`, if it was waited for: to mark for review."""
 
 ACTION_HEADER, ID_HEADER = "x-stillwatch-action", "x-stillwatch-id"
+
+_LONGEST_BODY_S = 3600.0
 
 Reply = ScoreReply | RefusalReply
 FindAccount = Callable[[Scope], str | None]
@@ -86,20 +88,22 @@ class ScoringMiddleware:
         self._tells_caller = tells_caller
         self._waits = tells_caller or service.config.policy.mode != "shadow"
         self._calls = CallLimit(service.config.limits.max_in_flight)
+        # The app waits for a body as long as its server does, so a body that is slow enough would pass unread.
+        self._limits = service.config.limits.model_copy(update={"body_timeout_s": _LONGEST_BODY_S})
         self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, once it is judged, or answer that it is blocked."""
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
-        elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") in self._paths:
+        elif scope["type"] == "http" and scope["method"] == "POST" and self._paths & _list_paths(scope):
             await self._guard(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         replay = _Replay(receive)
-        reply = await self._judge(Call(scope, replay.record))
+        reply = await self._judge(Call(_without_encoding(scope), replay.record))
         if reply is None:
             await self._app(scope, replay, send)
         elif reply.block:
@@ -116,8 +120,10 @@ class ScoringMiddleware:
 
     async def _decide(self, call: Call) -> Reply | None:
         try:
+            # Before a place is taken: whoever sends slowly, or never ends, must not keep the others from being scored.
+            body = await collect_body(call, self._limits)
             async with self._calls.enter():
-                return await self._score(call)
+                return await self._score(call, body)
         except RefusedError as error:
             refused = error
         except InputError as error:
@@ -127,14 +133,13 @@ class ScoringMiddleware:
             refused = RefusedError(Code.SCORER_FAILED)
         return self._service.refuse(refused)
 
-    async def _score(self, call: Call) -> ScoreReply | None:
+    async def _score(self, call: Call, body: bytes) -> ScoreReply | None:
         config = self._service.config
         account = None if self._find_account is None else self._find_account(call.scope)
-        body = await collect_body(call, config.limits)
         deadline_s = time.monotonic() + config.queue.deadline_ms / 1000  # from here: who sends slowly is scored, too
 
         def read() -> Request:
-            value = decode_object(body, config.limits.max_json_depth)
+            value = decode_object(_as_utf8(body), config.limits.max_json_depth)
             from_body = config.accounts.from_body
             return read_bare_request(value, Sender(account or None), config.limits, account_from_body=from_body)
 
@@ -189,6 +194,22 @@ class ScoringMiddleware:
             await asyncio.to_thread(self._service.warm_up)
         except Exception as error:  # noqa: BLE001 - calls are refused as not ready, and decided by the policy
             tell("warm_up_failed", level=logging.ERROR, **describe_error(error))
+
+
+def _list_paths(scope: Scope) -> set[str]:
+    """The path of a call as it stands, and below the root path that a server or a mount put before it."""
+    path, root = scope["path"].rstrip("/"), scope.get("root_path", "").rstrip("/")
+    return {path, path.removeprefix(root)} if path.startswith(f"{root}/") else {path}
+
+
+def _without_encoding(scope: Scope) -> Scope:
+    """The call without its word on compression: apps that do not know it read the body as it is, and so do we."""
+    return {**scope, "headers": [each for each in scope["headers"] if each[0].lower() != b"content-encoding"]}
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """The body as the parsers of most apps take it: a mark at its start, UTF-16 and UTF-32 are JSON to them."""
+    return body.decode(json.detect_encoding(body), "replace").encode()
 
 
 class _Replay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import subprocess
 import sys
@@ -143,7 +144,7 @@ def test_only_posts_to_the_watched_paths_are_scored(start: Start) -> None:
 BAD = {
     "no JSON": (b"reasoning", {}, 400),
     "no request": (b"{}", {}, 400),
-    "compressed": (json.dumps(HARVEST).encode(), {"Content-Encoding": "gzip"}, 415),
+    "compressed": (gzip.compress(json.dumps(HARVEST).encode()), {"Content-Encoding": "gzip"}, 400),
     "too large": (b" " * 20_000, {}, 413),
 }
 
@@ -157,6 +158,66 @@ def test_what_cannot_be_read_is_decided_by_the_policy_and_passes_untouched(start
         assert closed or reply.content == body, name
     assert gateway.calls == (0 if closed else len(BAD))
     assert f'result="{"block" if closed else "review"}"' in guarded.metrics
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (json.dumps(HARVEST).encode("utf-16"), {}),
+        (json.dumps(HARVEST).encode("utf-32-le"), {}),
+        (json.dumps(HARVEST).encode("utf-8-sig"), {}),
+        (json.dumps(HARVEST).encode(), {"Content-Encoding": "gzip"}),
+        (json.dumps(HARVEST).encode(), {"Content-Encoding": "Identity"}),
+    ],
+    ids=["UTF-16", "UTF-32", "mark", "said to be compressed", "identity"],
+)
+def test_what_an_app_would_read_all_the_same_does_not_pass_as_unreadable(
+    start: Start, body: bytes, headers: dict[str, str]
+) -> None:
+    client, gateway, _ = start(*BLOCK_OPEN)
+    assert client.post(CHAT, content=body, headers=JSON | headers).status_code == 403
+    assert gateway.calls == 0
+
+
+def test_other_endpoints_are_watched_and_a_root_path_hides_none(start: Start) -> None:
+    client, gateway, guarded = start(*BLOCK_OPEN)
+    text = HARVEST["messages"][0]["content"]
+    assert client.post("/v1/responses", json={"input": text}).status_code == 403
+    assert client.post("/v1/completions", json={"prompt": text}).status_code == 403
+    for root_path, path in (("/api", f"/api{CHAT}"), ("/api/", f"/api{CHAT}/"), ("/api", CHAT)):
+        assert TestClient(guarded.app, root_path=root_path).post(path, json=HARVEST).status_code == 403
+    assert gateway.calls == 0
+
+
+def test_bodies_that_never_end_keep_nobody_else_from_being_scored(start: Start) -> None:
+    client, _, guarded = start(*BLOCK_OPEN, "limits.max_in_flight=2", "limits.body_timeout_s=0.05")
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+    parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}] * 4
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop() if parts else await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def crowd() -> int:
+        slow = [asyncio.create_task(guarded.app(scope, receive, send)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        assert not any(task.done() for task in slow)
+        raw = json.dumps(HARVEST).encode()
+        whole = iter([{"type": "http.request", "body": raw}])
+
+        async def receive_whole() -> Message:
+            return next(whole)
+
+        await guarded.app(scope, receive_whole, send)
+        for task in slow:
+            task.cancel()
+        return int(sent[0]["status"])
+
+    assert client.portal is not None
+    assert client.portal.call(crowd) == 403
 
 
 @pytest.mark.parametrize(("overrides", "status"), [(BLOCK_OPEN, 200), (BLOCK_CLOSED, 503)], ids=["open", "closed"])
