@@ -20,7 +20,7 @@ from stillwatch.data.transforms import transform
 from stillwatch.data.wrappings import pad
 from stillwatch.train.intervals import Interval, iter_resamples, percentile_interval, rate_interval, wilson
 from stillwatch.train.progress import bar
-from stillwatch.train.suites.evaluation import Case, CaseGroup, CaseRate
+from stillwatch.train.suites.answers import Case, CaseGroup, CaseRate
 from stillwatch.train.suites.suite import (
     AllCase,
     AmbiguousCase,

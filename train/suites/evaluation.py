@@ -1,8 +1,9 @@
 """An evaluation: several systems on the same rows, as one frozen object that is written to JSON and read back.
 
-Reports, comparisons and gates read nothing else. It holds ids, figures and scores, never text of a request. Where
-a list says "by system" or "in the order of the systems", the order is that of `Evaluation.systems`; the first is the
-model in question, the others stand beside it.
+What it says of one system is in `system_result`, of a suite's questions in `answers`. Reports, comparisons and gates
+read nothing else. It holds ids, figures and scores, never text of a request. Where a list says "by system" or "in the
+order of the systems", the order is that of `Evaluation.systems`; the first is the model in question, the others stand
+beside it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from stillwatch.data.errors import InputError, kind_of
-from stillwatch.train.intervals import Interval
-from stillwatch.train.summary import FPRS, MetricSet, SliceRate
+from stillwatch.train.suites.answers import Case
+from stillwatch.train.suites.system_result import SystemResult
 
 FORMAT_VERSION = 1
 """Raised when a file of an older program can no longer be read."""
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,208 +39,6 @@ class DataInfo:
     digest: str
     num_records: Mapping[str, int]
     num_families: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Time of scoring, measured in this run one request at a time: a figure of this machine at this hour.
-
-    Attributes:
-        median_ms: milliseconds a request at the median.
-        median_ms_per_1000_characters: milliseconds for 1,000 characters at the median.
-        num_requests: requests that were timed, drawn evenly over the records.
-        num_threads: threads that the system was given.
-    """
-
-    median_ms: float
-    median_ms_per_1000_characters: float
-    num_requests: int
-    num_threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class CarriedThreshold:
-    """A threshold that a system brings along, such as a bundle's `review` and `flag`, tried on these rows.
-
-    Attributes:
-        name: what the system calls it.
-        threshold: on the scale of the scores.
-        promised_fpr: the share of benign requests that it was chosen for.
-        rates: share at or above it, by kind of record.
-        by_source: the same by source, benign and extraction apart.
-    """
-
-    name: str
-    threshold: float
-    promised_fpr: float
-    rates: tuple[SliceRate, ...]
-    by_source: tuple[SliceRate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Which technique was named for which: extraction records that one request shows.
-
-    Attributes:
-        techniques: names of rows and columns.
-        counts: records, a row for each true technique, a column for each named one.
-    """
-
-    techniques: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReliabilityBin:
-    """Records of about the same probability: their mean probability, and the share that is extraction."""
-
-    probability: float
-    share: float
-    num_records: int
-
-
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """Points to draw.
-
-    Attributes:
-        roc: false-positive rate and true-positive rate, on a logarithmic grid of the former.
-        precision_recall: recall and precision, by rising recall.
-        reliability: bins of equal mass, lowest first; empty when the scores are no probabilities.
-    """
-
-    roc: tuple[Point, ...]
-    precision_recall: tuple[Point, ...]
-    reliability: tuple[ReliabilityBin, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SystemResult:
-    """One system and everything measured of it on all rows.
-
-    Attributes:
-        name: unlike any other system's.
-        kind: `bundle`, `registry`, `sklearn`, `transformers`, `scores`, or `trained` for one fitted in this run.
-        version: the bundle's version or a digest of the files.
-        has_probabilities: whether the scores are probabilities.
-        notes: what a reader must know, such as how long texts are read.
-        metrics: figures and thresholds over the decided records.
-        fold_tprs: TPR at each of `summary.FPRS`, one entry a fold, each with its fold's own threshold.
-        slices: rates at the thresholds of `metrics`, by dimension of `results.DIMENSIONS`.
-        aside: the same rates for records that one request does not decide, by kind.
-        carried: thresholds that the system brings along.
-        confusion: None when the system names no technique.
-        technique_recall: share of each technique's records that were named rightly; empty without `confusion`.
-        curves: points to draw.
-        cost: None when nothing was timed.
-    """
-
-    name: str
-    kind: str
-    version: str
-    has_probabilities: bool
-    notes: tuple[str, ...]
-    metrics: MetricSet
-    fold_tprs: tuple[tuple[float, ...], ...]
-    slices: Mapping[str, tuple[SliceRate, ...]]
-    aside: tuple[SliceRate, ...]
-    carried: tuple[CarriedThreshold, ...]
-    confusion: Confusion | None
-    technique_recall: Mapping[str, Interval]
-    curves: Curves
-    cost: Cost | None
-
-    def mean_over_folds(self, fpr: float) -> float:
-        """Mean over folds of the TPR, each fold at its own threshold; `fpr` is one of `summary.FPRS`."""
-        return float(np.mean([fold[FPRS.index(fpr)] for fold in self.fold_tprs]))
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRate:
-    """One system on one group of a case, at one threshold of the whole (`SystemResult.metrics`).
-
-    Attributes:
-        system: its name.
-        is_extraction: whether `rate` is a TPR or an FPR; ambiguous records count as not extraction.
-        fpr: the false-positive rate that the threshold stands for.
-        threshold: on the scale of the scores.
-        num_records: records of this label in the group.
-        num_families: their families.
-        rate: share at or above the threshold.
-        clean: the same share before the records were changed; None when they were not.
-        kept: `rate / clean`, with an interval over families; None when they were not changed or `clean` is 0.
-        score_drop: mean of the score before minus the score after; None when the records were not changed.
-    """
-
-    system: str
-    is_extraction: bool
-    fpr: float
-    threshold: float
-    num_records: int
-    num_families: int
-    rate: Interval
-    clean: Interval | None
-    kept: Interval | None
-    score_drop: Interval | None
-
-    @classmethod
-    def of_unchanged(cls, system: str, rate: SliceRate) -> CaseRate:
-        """The rate of records as they are."""
-        return cls(
-            system=system,
-            is_extraction=rate.is_extraction,
-            fpr=rate.fpr,
-            threshold=rate.threshold,
-            num_records=rate.num_records,
-            num_families=rate.num_families,
-            rate=rate.rate,
-            clean=None,
-            kept=None,
-            score_drop=None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class CaseGroup:
-    """Some records of a case, as they are or changed in one way.
-
-    Attributes:
-        name: a source, a language, a length, a transform.
-        strength: of a transform, from 0 to 1; else None.
-        num_characters: of padding; else None.
-        record_ids: ids in `Evaluation.records`: of the records, or of those that were changed.
-        scores: of the changed records, in the order of the systems, then of `record_ids`; empty when unchanged, and
-            for a system that reads no text.
-        rates: by system, label and threshold.
-    """
-
-    name: str
-    strength: float | None
-    num_characters: int | None
-    record_ids: tuple[str, ...]
-    scores: tuple[tuple[float, ...], ...]
-    rates: tuple[CaseRate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One question that a suite asks.
-
-    Attributes:
-        name: unlike any other case's of the suite.
-        kind: `all`, `sources`, `ambiguous`, `languages`, `lengths`, `padding`, `transforms` or `held_out`.
-        title: the question in words.
-        notes: what must be said beside the figures.
-        missing: what the suite asks for and the rows do not hold, such as a source.
-        groups: the answers; empty when nothing of it is in the rows.
-    """
-
-    name: str
-    kind: str
-    title: str
-    notes: tuple[str, ...]
-    missing: tuple[str, ...]
-    groups: tuple[CaseGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from stillwatch.data.labels import TECHNIQUES
 from stillwatch.data.records import LabelledRequest
 from stillwatch.train.metrics import precision_recall_points, reliability_bins, roc_points
 from stillwatch.train.results import group_records, measure
-from stillwatch.train.suites.evaluation import (
+from stillwatch.train.suites.evaluation import ScoredRecord
+from stillwatch.train.suites.system_result import (
     CarriedThreshold,
     Confusion,
     Cost,
     Curves,
     ReliabilityBin,
-    ScoredRecord,
     SystemResult,
 )
 from stillwatch.train.suites.systems import Carried, Scored, Scores, System

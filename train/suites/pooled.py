@@ -18,15 +18,9 @@ from stillwatch.data.errors import InputError
 from stillwatch.train.intervals import Interval, wilson
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Row, group_records, measure_rows
-from stillwatch.train.suites.evaluation import (
-    FORMAT_VERSION,
-    Confusion,
-    DataInfo,
-    Evaluation,
-    ScoredRecord,
-    SystemResult,
-)
+from stillwatch.train.suites.evaluation import FORMAT_VERSION, DataInfo, Evaluation, ScoredRecord
 from stillwatch.train.suites.measuring import draw_curves
+from stillwatch.train.suites.system_result import Confusion, SystemResult
 
 
 def pool_evaluations(evaluations: Sequence[Evaluation]) -> Evaluation:

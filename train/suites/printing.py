@@ -12,7 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from stillwatch.train.intervals import Interval
-from stillwatch.train.suites.evaluation import Case, CaseRate, Evaluation, SystemResult
+from stillwatch.train.suites.answers import Case, CaseRate
+from stillwatch.train.suites.evaluation import Evaluation
+from stillwatch.train.suites.system_result import SystemResult
 from stillwatch.train.summary import FPRS, SliceRate
 from stillwatch.train.tables import NAMES, percent
 

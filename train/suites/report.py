@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from stillwatch.train.suites.comparison import Comparison, tell_change
-from stillwatch.train.suites.evaluation import Evaluation, SystemResult
+from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.pairing import name_tpr
 from stillwatch.train.suites.report_cases import draw_case
 from stillwatch.train.suites.report_charts import FPR_LIMIT, draw_aside, draw_caught, draw_flagged
@@ -31,6 +31,7 @@ from stillwatch.train.suites.report_wording import (
     tell_finding,
     tie,
 )
+from stillwatch.train.suites.system_result import SystemResult
 from stillwatch.train.summary import FPRS
 from stillwatch.train.tables import percent
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stillwatch.train.suites.evaluation import Case, CaseGroup, CaseRate, Evaluation
+from stillwatch.train.suites.answers import Case, CaseGroup, CaseRate
+from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.report_charts import FPR_LIMIT, Grid, Panel
 from stillwatch.train.suites.report_records import RecordShelf
 from stillwatch.train.suites.report_slices import Limit, Rated, draw_chart

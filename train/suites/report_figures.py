@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from stillwatch.train.intervals import wilson
-from stillwatch.train.suites.evaluation import Evaluation, SystemResult
+from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.report_drawing import SHAPES, Anchor, Drawing, Scale
 from stillwatch.train.suites.report_palette import NUM_SERIES
 from stillwatch.train.suites.report_wording import (
@@ -22,6 +22,7 @@ from stillwatch.train.suites.report_wording import (
     tell_roc,
     tell_scores,
 )
+from stillwatch.train.suites.system_result import SystemResult
 from stillwatch.train.summary import FPRS
 
 _NUM_BINS = 48

@@ -6,7 +6,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from stillwatch.train.suites.evaluation import CaseGroup, Evaluation, ScoredRecord
+from stillwatch.train.suites.answers import CaseGroup
+from stillwatch.train.suites.evaluation import Evaluation, ScoredRecord
 from stillwatch.train.suites.report_wording import count, name_fpr, name_system, reveal
 
 MAX_ROWS = 50

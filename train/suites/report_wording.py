@@ -9,7 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from stillwatch.train.suites.comparison import Comparison, Standing, compare
-from stillwatch.train.suites.evaluation import Evaluation, SystemResult
+from stillwatch.train.suites.evaluation import Evaluation
+from stillwatch.train.suites.system_result import SystemResult
 from stillwatch.train.summary import FPRS
 from stillwatch.train.tables import NAMES, percent
 

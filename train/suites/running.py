@@ -14,11 +14,13 @@ from stillwatch.data.sources import digest_records
 from stillwatch.train.progress import bar
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import group_records
+from stillwatch.train.suites.answers import Case
 from stillwatch.train.suites.cases import Asked, answer_case
-from stillwatch.train.suites.evaluation import FORMAT_VERSION, Case, DataInfo, Evaluation, SystemResult
+from stillwatch.train.suites.evaluation import FORMAT_VERSION, DataInfo, Evaluation
 from stillwatch.train.suites.measuring import list_records, measure_system, time_system
 from stillwatch.train.suites.rows import Rows
 from stillwatch.train.suites.suite import RequestSuite, digest_suite
+from stillwatch.train.suites.system_result import SystemResult
 from stillwatch.train.suites.systems import Scores, System
 
 

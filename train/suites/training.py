@@ -15,7 +15,8 @@ from rich.console import Console
 
 from stillwatch.train.config import TrainConfig, load_config
 from stillwatch.train.metrics import threshold_at_fpr
-from stillwatch.train.suites.evaluation import Case, CaseGroup, CaseRate, Evaluation, ScoredRecord
+from stillwatch.train.suites.answers import Case, CaseGroup, CaseRate
+from stillwatch.train.suites.evaluation import Evaluation, ScoredRecord
 from stillwatch.train.suites.fetching import EVALUATION
 from stillwatch.train.suites.suite import TrainingSuite, digest_suite
 from stillwatch.train.summary import FPRS, by_slice

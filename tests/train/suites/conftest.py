@@ -10,19 +10,14 @@ import pytest
 
 from stillwatch.train.intervals import Interval, wilson
 from stillwatch.train.metrics import precision_recall_points, reliability_bins, roc_points
-from stillwatch.train.suites.evaluation import (
-    FORMAT_VERSION,
+from stillwatch.train.suites.answers import Case, CaseGroup, CaseRate
+from stillwatch.train.suites.evaluation import FORMAT_VERSION, DataInfo, Evaluation, ScoredRecord
+from stillwatch.train.suites.system_result import (
     CarriedThreshold,
-    Case,
-    CaseGroup,
-    CaseRate,
     Confusion,
     Cost,
     Curves,
-    DataInfo,
-    Evaluation,
     ReliabilityBin,
-    ScoredRecord,
     SystemResult,
 )
 from stillwatch.train.summary import FPRS, by_slice, summarise

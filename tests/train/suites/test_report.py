@@ -12,7 +12,8 @@ import pytest
 from justhtml import Element, JustHTML
 
 from stillwatch.train.intervals import Interval
-from stillwatch.train.suites.evaluation import Case, CaseGroup, Evaluation, ScoredRecord
+from stillwatch.train.suites.answers import Case, CaseGroup
+from stillwatch.train.suites.evaluation import Evaluation, ScoredRecord
 from stillwatch.train.suites.report import MAX_TEXT_CHARACTERS, render_report, write_report
 from stillwatch.train.suites.report_cases import KEPT_LIMIT
 from stillwatch.train.suites.report_charts import FPR_LIMIT

@@ -17,9 +17,10 @@ from stillwatch.data.records import LabelledRequest, Message, Request
 from stillwatch.data.sources import digest_records
 from stillwatch.model.bundle import Bundle
 from stillwatch.train.results import STREAM_ONLY
+from stillwatch.train.suites.answers import Case
 from stillwatch.train.suites.bundles import BundleSystem, open_bundle
 from stillwatch.train.suites.cases import _Pair, bury
-from stillwatch.train.suites.evaluation import Case, Evaluation
+from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.rows import load_rows
 from stillwatch.train.suites.running import run_requests
 from stillwatch.train.suites.score_files import ScoreFile
