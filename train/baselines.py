@@ -22,7 +22,7 @@ from stillwatch.model.network import RequestClassifier
 from stillwatch.model.render import render_text
 from stillwatch.model.windows import WindowConfig, Windower
 from stillwatch.train.classifier import pad_token_id
-from stillwatch.train.config import ModelConfig
+from stillwatch.train.config import ModelConfig, TrainConfig
 from stillwatch.train.examples import WindowCollator
 
 Scores = NDArray[np.float64]
@@ -105,3 +105,12 @@ class FrozenEncoderBaseline:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             hidden = self._classifier.embed_windows(ids[:, 0].to(device), mask[:, 0].to(device))
         return np.asarray(hidden.float().cpu().numpy(), np.float32)
+
+
+def build_baselines(config: TrainConfig) -> dict[str, Baseline]:
+    """The baselines that a configuration names, in its order."""
+    makers: dict[str, Callable[[], Baseline]] = {
+        "tfidf": TfidfBaseline,
+        "frozen_encoder": lambda: FrozenEncoderBaseline(config.model),
+    }
+    return {name: makers[name]() for name in config.evaluate.baselines}

@@ -26,6 +26,7 @@ from stillwatch.train.config import TrainConfig
 from stillwatch.train.fit import Fitted, fit
 from stillwatch.train.planning import Loaded
 from stillwatch.train.progress import bar
+from stillwatch.train.results import Results, measure
 
 SYSTEM = "stillwatch"
 """The name of our own classifier among the systems of a table."""
@@ -110,6 +111,22 @@ def score_fold(
     techniques = tuple(TECHNIQUES[int(each.techniques.argmax())].value for each in logits)
     mixes = (technique_mixes(validated), technique_mixes(logits))
     return FoldResult(fold, fitted, validation_logits, attributes, test_logits, *mixes, scores, techniques)
+
+
+def measure_folds(
+    records: Sequence[LabelledRequest], fold_results: Sequence[FoldResult], config: TrainConfig
+) -> Results:
+    """Measure every system on the test records of all folds together."""
+    indices = [i for result in fold_results for i in result.fold.test]
+    names = fold_results[0].scores
+    return measure(
+        [records[i] for i in indices],
+        {name: np.concatenate([result.scores[name] for result in fold_results]) for name in names},
+        folds=np.repeat(np.arange(len(fold_results)), [len(result.fold.test) for result in fold_results]),
+        technique_guesses=[guess for result in fold_results for guess in result.techniques],
+        seed=config.seed,
+        num_replicates=config.evaluate.bootstrap_replicates,
+    )
 
 
 def score_records(
