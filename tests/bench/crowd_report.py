@@ -67,6 +67,7 @@ class Report:
     Attributes:
         bundle: version of the bundle.
         num_accounts: distinct accounts that came.
+        num_expected: accounts of the whole crowd; more than came where time was up.
         num_requests: requests that they sent.
         num_texts: distinct requests among them.
         sent_per_s: rate at which they were sent, by their own clock.
@@ -89,6 +90,7 @@ class Report:
 
     bundle: str
     num_accounts: int
+    num_expected: int
     num_requests: int
     num_texts: int
     sent_per_s: float
@@ -114,8 +116,9 @@ class Report:
         million = 1e6 / 2**30
         return "\n".join(
             (
-                f"{self.bundle}: {self.num_accounts:,} accounts sent {self.num_requests:,} requests of "
-                f"{self.num_texts:,} texts, {self.sent_per_s:,.0f} a second by their own clock",
+                f"{self.bundle}: {self.num_accounts:,} accounts of {self.num_expected:,} sent "
+                f"{self.num_requests:,} requests of {self.num_texts:,} texts, "
+                f"{self.sent_per_s:,.0f} a second by their own clock",
                 f"scored        {self.num_requests / self.wall_s:,.0f} a second, one core "
                 f"({self.num_requests / self.cpu_s:,.0f} by processor time)",
                 f"a request     {self.whole}; its text from the cache",

@@ -21,6 +21,7 @@ from functools import partial
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from clocks import time_by_turns
 from prompts import body_of_tokens
@@ -95,7 +96,7 @@ def _run_both(weights: Callable[[], object], attention: Callable[[], object]) ->
     attention()
 
 
-def build_onnx_weights(shape: EncoderShape, num_tokens: int) -> Callable[[], object]:
+def build_onnx_weights(shape: EncoderShape, num_tokens: int) -> Callable[[], list[NDArray[np.int32]]]:
     """All products with weights in one graph of onnxruntime: unsigned 8 bits by signed 8 bits, sums of 32."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -129,7 +130,11 @@ def build_onnx_weights(shape: EncoderShape, num_tokens: int) -> Callable[[], obj
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, inputs)
+
+    def run() -> list[NDArray[np.int32]]:
+        return list(session.run(None, inputs))
+
+    return run
 
 
 def build_torch_weights(shape: EncoderShape, num_tokens: int, precision: str) -> Callable[[], object]:

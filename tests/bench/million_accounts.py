@@ -6,7 +6,8 @@ for the crowd, accounts counted over skeletons in a `MemoryAccountCounter`. Text
 the pace is that of following accounts, not of reading new texts, whose cost is measured beside it. Most accounts
 send one request; what an account with a full window takes is measured on a store filled with such states.
 
-Memory is read from Linux's /proc. It measures no detection, no network and no second process.
+With `--minutes` the crowd stops coming in time, and the report says how many came. Memory is read from Linux's /proc.
+It measures no detection, no network and no second process.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 SILENCE_S = 31 * 86_400.0
 """How long nobody comes; states are kept for 30 days."""
+MOST_BESIDE = 10_000
+"""Accounts at most of the measurements beside the crowd."""
 
 
 class Costs:
@@ -126,11 +129,12 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="a file for the figures")
     arguments = parser.parse_args()
-    if arguments.accounts < 100 or arguments.texts < 1 or not arguments.rate > 0:
-        parser.error("--accounts is 100 at least, --texts 1 at least, --rate above 0")
+    if arguments.accounts < 100 or arguments.texts < 1 or min(arguments.rate, arguments.minutes) <= 0:
+        parser.error("--accounts is 100 at least, --texts 1 at least, --rate and --minutes above 0")
     crowd = Crowd(arguments.accounts, arguments.texts, arguments.rate)
+    until_s = time.monotonic() + arguments.minutes * 60
     try:
-        report = measure(crowd, arguments.bundle)
+        report = measure(crowd, arguments.bundle, until_s)
     except StillwatchError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -140,8 +144,14 @@ def main() -> int:
     return 0
 
 
-def measure(crowd: Crowd, bundle: Path) -> Report:
-    """All of it, the small store first: memory that was once taken hides what is taken later."""
+def measure(crowd: Crowd, bundle: Path, until_s: float) -> Report:
+    """All of it, the small store first: memory that was once taken hides what is taken later.
+
+    Args:
+        crowd: who comes.
+        bundle: its folder.
+        until_s: when the crowd stops coming, on the monotonic clock.
+    """
     scorer = Scorer.load(bundle, runtime="onnxruntime")
     if scorer.stream_layout is None:
         raise BundleError("stream.json: this bundle follows no accounts; name one with a stream model")
@@ -163,13 +173,17 @@ def measure(crowd: Crowd, bundle: Path) -> Report:
             num_requests += 1
             if num_requests % 500 == 0:
                 progress.update(task, completed=len(store))
+                if time.monotonic() > until_s:
+                    break
         progress.update(task, completed=len(store))
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
         resident = (read_resident_bytes() - before) / len(store)
-        full_encoded, full_resident = measure_full_states(gateway, crowd.num_accounts // 10)
+        encoded = measure_encoded(store, crowd.name)
+        full_encoded, full_resident = measure_full_states(gateway, min(len(store), MOST_BESIDE))
         return Report(
             bundle=scorer.bundle.version,
             num_accounts=len(store),
+            num_expected=crowd.num_accounts,
             num_requests=num_requests,
             num_texts=len(texts),
             sent_per_s=crowd.requests_per_s,
@@ -182,7 +196,7 @@ def measure(crowd: Crowd, bundle: Path) -> Report:
             count=counts.read(),
             new_text=new_text,
             follow_ms=measure_following(gateway, store),
-            encoded_bytes=measure_encoded(store, crowd),
+            encoded_bytes=encoded,
             resident_bytes=resident,
             full_encoded_bytes=full_encoded,
             full_resident_bytes=full_resident,
@@ -201,8 +215,9 @@ def measure_new_texts(bundle: Path, texts: Sequence[Request], progress: Progress
 
 
 def measure_bound(gateway: Gateway, crowd: Crowd) -> Bound:
-    """A tenth of the crowd through a store with room for a fiftieth of it."""
-    room, few = crowd.num_accounts // 50, crowd.num_accounts // 10
+    """A tenth of the crowd, at most `MOST_BESIDE`, through a store with room for a fifth of these."""
+    few = min(crowd.num_accounts // 10, MOST_BESIDE)
+    room = few // 5
     store, when_full = gateway.open_store(room), 0
     task = gateway.progress.add_task("a small store", total=few)
     for number, arrival in enumerate(Crowd(few, crowd.num_texts, crowd.requests_per_s, 0.0, name="passing")):
@@ -238,11 +253,10 @@ def measure_following(gateway: Gateway, store: MemoryStateStore) -> float:
     return followed.cpu_ms - alone.cpu_ms
 
 
-def measure_encoded(store: MemoryStateStore, crowd: Crowd, *, num_sampled: int = 1_000) -> float:
+def measure_encoded(store: MemoryStateStore, name: str, *, num_sampled: int = 1_000) -> float:
     """Mean bytes of the states of accounts, some of them, evenly over the order in which they came."""
-    step = max(crowd.num_accounts // num_sampled, 1)
-    numbers = range(0, crowd.num_accounts, step)
-    return sum(len(store.change(f"{crowd.name}-{number:07d}", _give)) for number in numbers) / len(numbers)
+    numbers = range(0, len(store), max(len(store) // num_sampled, 1))
+    return sum(len(store.change(f"{name}-{number:07d}", _give)) for number in numbers) / len(numbers)
 
 
 def measure_expiry(gateway: Gateway, store: MemoryStateStore) -> Expiry:

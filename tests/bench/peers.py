@@ -6,7 +6,7 @@ Weights are random, as they do not matter for time; so nothing is said about qua
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from clocks import time_by_turns
@@ -77,20 +77,16 @@ def build_prompt_guard(shape: DebertaShape, num_tokens: int) -> Callable[[], obj
     from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
     torch.set_num_threads(1)
-    config = DebertaV2Config(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
-        num_hidden_layers=shape.num_hidden_layers,
-        num_attention_heads=shape.num_attention_heads,
-        intermediate_size=shape.intermediate_size,
-        type_vocab_size=0,
-        relative_attention=True,
-        position_buckets=256,
-        pos_att_type=["p2c", "c2p"],
-        share_att_key=True,
-        position_biased_input=False,
-        norm_rel_ebd="layer_norm",
-    )
+    shared = {
+        "type_vocab_size": 0,
+        "relative_attention": True,
+        "position_buckets": 256,
+        "pos_att_type": ["p2c", "c2p"],
+        "share_att_key": True,
+        "position_biased_input": False,
+        "norm_rel_ebd": "layer_norm",
+    }
+    config = DebertaV2Config.from_dict(asdict(shape) | shared)
     network: nn.Module = DebertaV2ForSequenceClassification(config).eval()
     ids = torch.randint(shape.vocab_size, (1, num_tokens), generator=torch.Generator().manual_seed(7))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,22 +14,17 @@ from floor import EncoderShape, build_attention, build_onnx_weights, build_torch
 SHAPE = EncoderShape(num_layers=3, width=16, inner_width=40, num_heads=2)
 
 
-def count_multiply_adds(call: object) -> int:
+def count_multiply_adds(call: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        call()  # type: ignore[operator]
+        call()
     return int(counter.get_total_flops()) // 2
 
 
 @pytest.mark.parametrize("num_tokens", [5, 32])
 def test_the_formula_counts_what_an_encoder_multiplies(num_tokens: int) -> None:
-    config = BertConfig(
-        vocab_size=11,
-        hidden_size=SHAPE.width,
-        num_hidden_layers=SHAPE.num_layers,
-        num_attention_heads=SHAPE.num_heads,
-        intermediate_size=SHAPE.inner_width,
-        attn_implementation="eager",
-    )
+    size = {"hidden_size": SHAPE.width, "intermediate_size": SHAPE.inner_width, "vocab_size": 11}
+    depth = {"num_hidden_layers": SHAPE.num_layers, "num_attention_heads": SHAPE.num_heads}
+    config = BertConfig.from_dict(size | depth, attn_implementation="eager")
     encoder = BertModel(config, add_pooling_layer=False).eval()
     ids = torch.ones(1, num_tokens, dtype=torch.int64)
     counted = count_multiply_adds(lambda: encoder(input_ids=ids))
@@ -41,6 +38,6 @@ def test_the_floors_of_torch_multiply_as_much_as_the_formula_says(precision: str
 
 
 def test_the_integer_floors_run_every_weight_of_every_layer() -> None:
-    (corners,) = build_onnx_weights(SHAPE, 32)()  # type: ignore[misc]
+    (corners,) = build_onnx_weights(SHAPE, 32)()
     assert corners.shape == (len(SHAPE.weights) * SHAPE.num_layers, 1)
     build_torch_weights(SHAPE, 32, "int8")()
