@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -127,6 +128,7 @@ def main() -> int:
     parser.add_argument(
         "--bundle", type=Path, default=DEFAULT_BUNDLE, help="bundle folder; the shipped one if left out"
     )
+    parser.add_argument("--minutes", type=float, default=inf, help="stop the crowd so long after the start")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     arguments = parser.parse_args()
     if arguments.accounts < 100 or arguments.texts < 1 or min(arguments.rate, arguments.minutes) <= 0:
