@@ -7,6 +7,7 @@ On SIGHUP the bundle, the keys and the policy's files are looked at; see `reload
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
@@ -14,8 +15,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.app import build_app
@@ -27,6 +30,7 @@ from stillwatch.serve.service.scoring import Service, build_service
 from stillwatch.serve.service.settings import ListenConfig, ServeConfig
 
 _MAX_HEADER_BYTES = 32 * 1024
+_LAST_CALLS_S = 0.2  # for calls on connections that were accepted in the last moment
 
 
 class DrainingServer(uvicorn.Server):
@@ -49,6 +53,24 @@ class DrainingServer(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody else in, answer the calls that are on their way, then end as uvicorn does.
+
+        uvicorn alone cuts connections that are established but not yet accepted, or whose call it has not read yet.
+        """
+        self._service.start_draining()  # without a delay, too: each reply is its connection's last
+        last = [connection for listener in sockets or [] for connection in accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        for connection in last:
+            await asyncio.get_running_loop().connect_accepted_socket(self._build_protocol, connection)
+        await asyncio.sleep(_LAST_CALLS_S)
+        await super().shutdown(sockets)
+
+    def _build_protocol(self) -> asyncio.Protocol:
+        kind = cast("type[H11Protocol]", self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def run_service(settings: ServeConfig) -> None:
@@ -137,6 +159,16 @@ def _serve(service: Service, listener: socket.socket) -> None:
         audits=settings.audit.file is not None,
     )
     DrainingServer(uvicorn_config, service, config.drain_delay_s).run(sockets=[listener])
+
+
+def accept_all(listener: socket.socket) -> list[socket.socket]:
+    """The connections that wait for a listening socket that does not block."""
+    accepted: list[socket.socket] = []
+    try:
+        while True:
+            accepted.append(listener.accept()[0])
+    except BlockingIOError:
+        return accepted
 
 
 def bind_socket(config: ListenConfig) -> socket.socket:

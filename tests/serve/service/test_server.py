@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +37,11 @@ pytestmark = pytest.mark.slow
 
 WAIT_S = 120.0
 CANARY = "zanzibar"
+BODY = b'{"messages": [{"role": "user", "content": "hello"}]}'
+CALL = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(BODY),
+    BODY,
+)
 SLOW = ("queue.num_workers=1", "queue.cache_bytes=0")
 
 
@@ -181,6 +188,35 @@ def test_a_sigterm_under_load_loses_no_accepted_request(run: Callable[..., Runni
     assert len(statuses) > before
     assert set(statuses) == {200}
     assert any('"stopped"' in line for line in service.log)
+
+
+def test_the_end_cuts_no_connection_that_was_made(run: Callable[..., Running], tiny_bundle: Bundle) -> None:
+    """Each call on a connection of its own, so that at any moment some are made, not yet accepted or not yet read."""
+    seen: Counter[str] = Counter()
+
+    def send_until_refused(address: tuple[str, int]) -> None:
+        while True:
+            try:
+                connection = socket.create_connection(address, WAIT_S)
+            except ConnectionRefusedError:
+                return
+            with connection:
+                try:
+                    connection.sendall(CALL)
+                    seen[connection.makefile("rb").readline().decode()] += 1
+                except ConnectionError as error:
+                    seen[type(error).__name__] += 1
+
+    for _ in range(3):
+        service = run(tiny_bundle.folder, "listen.drain_delay_s=0.2")
+        host, port = service.url.removeprefix("http://").split(":")
+        with ThreadPoolExecutor(16) as pool:
+            senders = [pool.submit(send_until_refused, (host, int(port))) for _ in range(16)]
+            time.sleep(0.5)
+            assert service.stop() == 0
+            for sender in senders:
+                sender.result(WAIT_S)
+    assert set(seen) == {"HTTP/1.1 200 OK\r\n"}, seen
 
 
 def test_swaps_of_the_bundle_under_load_lose_no_request_and_end_none_with_an_error(
