@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from memory import Trend, draw_picture, sample_until_over
-from processes import Generator, Load, Server, start_peer, start_service
+from processes import Generator, Load, Server, read_others_s, start_peer, start_service
 from replies import Replies, Summary
 from traffic import build_stock
 
@@ -67,6 +67,15 @@ class Session:
         self.rows: list[Row] = []
         self.runs: dict[str, Summary] = {}
         self.trend: Trend | None = None
+
+    def run(self, phase: str) -> None:
+        """Run a phase, and note what the machine did beside it."""
+        print(f"{phase} ...", flush=True)
+        began_s, others_s = time.monotonic(), read_others_s()
+        self.rows.append(Row(phase, ""))
+        PHASES[phase](self)
+        share = (read_others_s() - others_s) / (time.monotonic() - began_s)
+        self.rows.append(Row("  other work on this machine", f"{share:.2f} processors"))
 
     def ask(self, server: Server, name: str, load: Load) -> Generator:
         """Start the generator on a server."""
@@ -149,7 +158,8 @@ class Session:
         """SIGTERM in the middle of a closed run, on a service of its own each time."""
         for number in range(1, rounds + 1):
             with start_service(self.out, f"drain_{number}") as server:
-                generator = self.ask(server, f"drain_{number}", Load("mixed", seconds, num_clients=num_clients))
+                load = Load("mixed", seconds, num_clients=num_clients, is_patient=True)
+                generator = self.ask(server, f"drain_{number}", load)
                 time.sleep(seconds / 2)
                 began_s = time.monotonic()
                 code = server.end()
@@ -168,7 +178,7 @@ class Session:
 
     def measure_peer(self, *, rounds: int = 2) -> None:
         """Service and peer by turns, on unrelated requests and on growing conversations."""
-        with start_service(self.out, "service") as service, start_peer(self.out, "peer") as peer:
+        with start_service(self.out, "service") as service, start_peer(self.out, "peer", service.runtime) as peer:
             for mixture in ("unrelated", "conversations"):
                 load = Load(mixture, self.seconds + WARM_S, num_clients=NUM_CLIENTS)
                 per_s: dict[str, list[float]] = {"service": [], "peer": []}
@@ -222,8 +232,7 @@ def main() -> int:
     told = parser.parse_args()
     session = Session(told.out.resolve(), seconds=told.seconds, minutes=told.minutes, capacity_per_s=told.capacity)
     for phase in told.phases:
-        print(f"{phase} ...", flush=True)
-        PHASES[phase](session)
+        session.run(phase)
     return session.finish()
 
 

@@ -7,15 +7,16 @@ same events as `stillwatch serve`.
 
 from __future__ import annotations
 
+import sys
 import time
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import uvicorn
 from fastapi import FastAPI, Header
 
 from stillwatch.model.bundle import DEFAULT_BUNDLE, load_bundle
-from stillwatch.model.runtime_choice import open_runtime
+from stillwatch.model.runtime_choice import RuntimeSetting, open_runtime
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.store import MemoryStateStore
@@ -40,9 +41,10 @@ def build_peer(scorer: Scorer) -> FastAPI:
 
 
 def main() -> None:
-    """Serve on a free port of loopback until a signal."""
+    """Serve on a free port of loopback until a signal, with the runtime that the command line names."""
     bundle = load_bundle(DEFAULT_BUNDLE)
-    choice = open_runtime(bundle, "auto")
+    setting: RuntimeSetting = next(name for name in get_args(RuntimeSetting) if name == sys.argv[1])
+    choice = open_runtime(bundle, setting)
     scorer = Scorer(bundle, choice.runtime, cache_bytes=0)
     scorer.score({"messages": [{"role": "user", "content": "Which plants like shade?"}]})
     with bind_socket(ListenConfig(port=0)) as listener:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -52,6 +53,12 @@ class Server:
             for sample in family.samples
         }
 
+    @property
+    def runtime(self) -> str:
+        """What runs its network, as `queue.runtime` names it."""
+        (name,) = (event["name"] for event in self.read_events() if event["event"] == "runtime")
+        return str(name).partition("-")[0]
+
     def end(self) -> int:
         """Send SIGTERM and wait; its exit code."""
         if self.process.poll() is None:
@@ -76,9 +83,9 @@ def start_service(out: Path, name: str, *overrides: str) -> Iterator[Server]:
 
 
 @contextmanager
-def start_peer(out: Path, name: str) -> Iterator[Server]:
-    """The peer that serves one request at a time."""
-    with _start([sys.executable, str(FOLDER / "peer.py")], out / name) as server:
+def start_peer(out: Path, name: str, runtime: str) -> Iterator[Server]:
+    """The peer that serves one request at a time, with a runtime of `queue.runtime`."""
+    with _start([sys.executable, str(FOLDER / "peer.py"), runtime], out / name) as server:
         yield server
 
 
@@ -170,6 +177,17 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 def _read_events(log: Path) -> list[dict[str, Any]]:
     lines = log.read_text("utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+
+def read_others_s() -> float:
+    """Seconds of processor that went to anything but this process and its ended children; 0 where /proc is not."""
+    place = Path("/proc/stat")
+    if not place.is_file():
+        return 0.0
+    user, nice, system, _idle, _waiting, *interrupts = map(int, place.read_text().split("\n", 1)[0].split()[1:8])
+    busy_s = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    mine = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return busy_s - sum(one.ru_utime + one.ru_stime for one in mine)
 
 
 def _build_environment() -> dict[str, str]:
