@@ -26,6 +26,9 @@ NEVER_IMPORTS = {
     "train": set[str](),
     "serve": {"torch", "mlflow", "datasets"},
 }
+TRACKING = "stillwatch.train.tracking"
+MLFLOW_PAGES = {f"{TRACKING}.{page}" for page in ("entries", "refusals", "store", "tracker")}
+"""All modules that may import mlflow; the room's door settles its environment before they do."""
 RECORDS_AND_LABELS = {f"stillwatch.data.{name}" for name in ("attributes", "errors", "labels", "records", "dialects")}
 DOOR = {
     "model": RECORDS_AND_LABELS,
@@ -138,8 +141,14 @@ def test_a_folder_never_imports_the_libraries_that_it_must_not(imports: dict[str
     ]
 
 
-def test_only_the_tracking_file_imports_mlflow(imports: dict[str, set[str]]) -> None:
-    assert [module for module, names in imports.items() if "mlflow" in names] == ["stillwatch.train.tracking"]
+def test_only_the_tracking_room_imports_mlflow(imports: dict[str, set[str]]) -> None:
+    assert {module for module, names in imports.items() if "mlflow" in names} == MLFLOW_PAGES
+
+
+def test_the_tracking_room_is_entered_by_its_door(imports: dict[str, set[str]]) -> None:
+    outside = {module: names for module, names in imports.items() if module not in {TRACKING, *MLFLOW_PAGES}}
+    assert any(TRACKING in names for names in outside.values())
+    assert not [(module, name) for module, names in outside.items() for name in names & MLFLOW_PAGES]
 
 
 @pytest.mark.parametrize("folder", sorted(DOOR))
