@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from array import array
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import gevent
 from gevent.pool import Pool
@@ -45,14 +45,14 @@ class Ledger:
 
     def send(self, user: FastHttpUser, writer: Writer, due_s: float | None = None) -> tuple[int, float]:
         """Send the writer's next call; its status and the seconds after which to try again."""
-        options = user.environment.parsed_options
+        options, client = read_options(user.environment), cast("Any", user.client)  # it takes bytes, whatever it says
         call = writer.draw()
         headers = {"Content-Type": "application/json", "X-Stillwatch-Account": call.account}
         if options.deadline_ms:
             headers["X-Stillwatch-Deadline-Ms"] = str(options.deadline_ms)
         self.num_in_flight += 1
         sent_s = time.monotonic()
-        response = user.client.post("/v1/score", data=call.body, headers=headers, name=call.kind)
+        response = client.post("/v1/score", data=call.body, headers=headers, name=call.kind)
         ended_s = time.monotonic()
         self.num_in_flight -= 1
         status = read_status(response)
@@ -84,12 +84,13 @@ class ClosedUser(FastHttpUser):
     """A client that sends its next call when it has the reply; after 429 or 503, as late as the reply asks for."""
 
     network_timeout = 60.0
+    num_started: ClassVar[int] = 0
 
     def on_start(self) -> None:
         """Take a seed of its own."""
-        ClosedUser.num_started = number = getattr(ClosedUser, "num_started", 0) + 1
-        options = self.environment.parsed_options
-        self.writer = Writer(STOCK[0], options.mixture, options.seed + number)
+        ClosedUser.num_started += 1
+        options = read_options(self.environment)
+        self.writer = Writer(STOCK[0], options.mixture, options.seed + ClosedUser.num_started)
 
     @task
     def ask(self) -> None:
@@ -99,7 +100,7 @@ class ClosedUser(FastHttpUser):
         status, wait_s = LEDGER.send(self, self.writer)
         if status == REFUSED_CONNECTION:  # the service has gone
             raise StopUser
-        if self.environment.parsed_options.patient:
+        if read_options(self.environment).patient:
             gevent.sleep(wait_s)
 
 
@@ -113,7 +114,7 @@ class OpenUser(FastHttpUser):
     @task
     def send_all(self) -> None:
         """Until the time is over."""
-        options, pool = self.environment.parsed_options, Pool()
+        options, pool = read_options(self.environment), Pool()
         chance = Random(options.seed)
         writers = [Writer(STOCK[0], options.mixture, seed) for seed in range(options.seed, options.seed + NUM_WRITERS)]
         due_s = time.monotonic()
@@ -128,7 +129,12 @@ class OpenUser(FastHttpUser):
 STOCK: list[Stock] = []
 
 
-@events.init_command_line_parser.add_listener
+def read_options(environment: Environment) -> Namespace:
+    """What the command line said."""
+    assert environment.parsed_options is not None
+    return cast("Namespace", environment.parsed_options)
+
+
 def add_options(parser: ArgumentParser) -> None:
     """What `measure.py` says."""
     parser.add_argument("--stock", required=True, help="file of `traffic.build_stock`")
@@ -141,10 +147,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--replies", default="", help="file for what came back")
 
 
-@events.test_start.add_listener
 def begin(environment: Environment, **_: object) -> None:
     """Read the sentences, start the clock, and have somebody stop it."""
-    options = environment.parsed_options
+    options = read_options(environment)
     STOCK.append(Stock.load(Path(options.stock)))
     LEDGER.began_s, LEDGER.began_cpu_s = time.monotonic(), time.process_time()
     if options.seconds:
@@ -157,8 +162,12 @@ def finish(environment: Environment, seconds: float) -> None:
     LEDGER.is_over = True
     while LEDGER.num_in_flight:
         gevent.sleep(0.01)
-    if environment.parsed_options.replies:
-        LEDGER.write(Path(environment.parsed_options.replies))
+    if replies := read_options(environment).replies:
+        LEDGER.write(Path(replies))
     environment.process_exit_code = 0  # a refusal is an answer here
     assert environment.runner is not None
     environment.runner.quit()
+
+
+events.init_command_line_parser.add_listener(add_options)
+events.test_start.add_listener(begin)

@@ -20,7 +20,7 @@ from stillwatch.model.runtime_choice import RuntimeSetting, open_runtime
 from stillwatch.model.scorer import Scorer
 from stillwatch.model.streams.accounts import MemoryAccountCounter
 from stillwatch.model.streams.store import MemoryStateStore
-from stillwatch.serve.service.events import tell
+from stillwatch.serve.service.events import configure_log, tell
 from stillwatch.serve.service.running import bind_socket
 from stillwatch.serve.service.settings import ListenConfig
 
@@ -42,6 +42,7 @@ def build_peer(scorer: Scorer) -> FastAPI:
 
 def main() -> None:
     """Serve on a free port of loopback until a signal, with the runtime that the command line names."""
+    configure_log()
     bundle = load_bundle(DEFAULT_BUNDLE)
     setting: RuntimeSetting = next(name for name in get_args(RuntimeSetting) if name == sys.argv[1])
     choice = open_runtime(bundle, setting)

@@ -89,14 +89,14 @@ class Replies:
     def load(cls, path: Path) -> Replies:
         """Read what the locustfile wrote."""
         kept = json.loads(path.read_text())
-        times = (np.array(kept[name], np.float64) for name in ("due_s", "sent_s", "ended_s"))
-        codes = (np.array(kept[name], np.int64) for name in ("status", "kind"))
-        return cls(*times, *codes, kept["began_s"], kept["generator_share"])
+        due_s, sent_s, ended_s = (np.array(kept[name], np.float64) for name in ("due_s", "sent_s", "ended_s"))
+        status, kind = (np.array(kept[name], np.int64) for name in ("status", "kind"))
+        return cls(due_s, sent_s, ended_s, status, kind, kept["began_s"], kept["generator_share"])
 
     def select(self, rows: NDArray[np.bool_]) -> Replies:
         """Some of the calls."""
-        columns = (column[rows] for column in (self.due_s, self.sent_s, self.ended_s, self.status, self.kind))
-        return Replies(*columns, self.began_s, self.generator_share)
+        times = self.due_s[rows], self.sent_s[rows], self.ended_s[rows]
+        return Replies(*times, self.status[rows], self.kind[rows], self.began_s, self.generator_share)
 
     def skip(self, warm_s: float) -> Replies:
         """Without the calls that were due in the first seconds."""
