@@ -178,7 +178,11 @@ class Session:
 
     def measure_peer(self, *, rounds: int = 2) -> None:
         """Service and peer by turns, on unrelated requests and on growing conversations."""
-        with start_service(self.out, "service") as service, start_peer(self.out, "peer", service.runtime) as peer:
+        patience = "queue.deadline_ms=600000"  # the peer has no deadline, and refuses nobody
+        with (
+            start_service(self.out, "service", patience) as service,
+            start_peer(self.out, "peer", service.runtime) as peer,
+        ):
             for mixture in ("unrelated", "conversations"):
                 load = Load(mixture, self.seconds + WARM_S, num_clients=NUM_CLIENTS)
                 per_s: dict[str, list[float]] = {"service": [], "peer": []}
