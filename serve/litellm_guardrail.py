@@ -23,11 +23,11 @@ from litellm.types.guardrails import GuardrailEventHooks
 from litellm.types.utils import GenericGuardrailAPIInputs, GuardrailStatus
 
 from stillwatch.data.configuration import parse_config
-from stillwatch.data.errors import ConfigError, InputError
+from stillwatch.data.errors import ConfigError
 from stillwatch.serve.guardrail_metrics import SHOWN
 from stillwatch.serve.service.calls import run_by_size, wait_for_reply
-from stillwatch.serve.service.guardrail_api import read_guardrail_call
-from stillwatch.serve.service.refusals import Code, RefusedError
+from stillwatch.serve.service.guardrail_api import read_named_call
+from stillwatch.serve.service.refusals import RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, explain_block
 from stillwatch.serve.service.scoring import build_service
 from stillwatch.serve.service.settings import ServeConfig
@@ -100,14 +100,12 @@ class StillwatchGuardrail(CustomGuardrail):
         try:
             request = await run_by_size(
                 num_characters,
-                lambda: read_guardrail_call(call, config.limits, config.accounts.litellm, options=options),
+                lambda: read_named_call(call, config.limits, config.accounts.litellm, options=options),
             )
             if request is None:
                 return None
             (future,) = service.submit([request], deadline_s)
             return await wait_for_reply(future, deadline_s)
-        except InputError as error:
-            return service.refuse(RefusedError(Code.BAD_INPUT, found=error))
         except RefusedError as error:
             return service.refuse(error)
 

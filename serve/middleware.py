@@ -7,8 +7,9 @@ Needs the extra `serve`, and no framework:
 
 The app gets the very messages that the server sent, and the server those of the app: bodies are not parsed anew, and
 streamed answers pass as they come. In shadow mode the app does not even wait for the verdict, unless the caller is to
-be told of it. What cannot be scored (a time-out, a full queue, a body that is too large or no request) is decided by
-`policy.on_failure`, and nothing that goes wrong here raises into the app. Not watched: websockets, other methods and
+be told of it. What cannot be scored (a time-out, a full queue) is decided by `policy.on_failure`, what cannot be read
+(a body that is too large or no request) by `policy.on_unreadable`, and nothing that goes wrong here raises into the
+app. Not watched: websockets, other methods and
 other paths; a client's own `X-Stillwatch-...` headers, which could name another account or a short deadline.
 """
 
@@ -119,11 +120,13 @@ class ScoringMiddleware:
             return await self._decide(call)
 
     async def _decide(self, call: Call) -> Reply | None:
+        account = None
         try:
+            account = None if self._find_account is None else self._find_account(call.scope) or None
             # Before a place is taken: whoever sends slowly, or never ends, must not keep the others from being scored.
             body = await collect_body(call, self._limits)
             async with self._calls.enter():
-                return await self._score(call, body)
+                return await self._score(body, account)
         except RefusedError as error:
             refused = error
         except InputError as error:
@@ -131,17 +134,17 @@ class ScoringMiddleware:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the guard, the gateway goes on by its policy
             tell("middleware_failed", level=logging.ERROR, **describe_error(error))
             refused = RefusedError(Code.SCORER_FAILED)
+        refused.account = account
         return self._service.refuse(refused)
 
-    async def _score(self, call: Call, body: bytes) -> ScoreReply | None:
+    async def _score(self, body: bytes, account: str | None) -> ScoreReply | None:
         config = self._service.config
-        account = None if self._find_account is None else self._find_account(call.scope)
         deadline_s = time.monotonic() + config.queue.deadline_ms / 1000  # from here: who sends slowly is scored, too
 
         def read() -> Request:
-            value = decode_object(_as_utf8(body), config.limits.max_json_depth)
+            value = decode_object(body, config.limits.max_json_depth)
             from_body = config.accounts.from_body
-            return read_bare_request(value, Sender(account or None), config.limits, account_from_body=from_body)
+            return read_bare_request(value, Sender(account), config.limits, account_from_body=from_body)
 
         (future,) = self._service.submit([await run_by_size(len(body), read)], deadline_s)
         if self._waits:
@@ -205,11 +208,6 @@ def _list_paths(scope: Scope) -> set[str]:
 def _without_encoding(scope: Scope) -> Scope:
     """The call without its word on compression: apps that do not know it read the body as it is, and so do we."""
     return {**scope, "headers": [each for each in scope["headers"] if each[0].lower() != b"content-encoding"]}
-
-
-def _as_utf8(body: bytes) -> bytes:
-    """The body as the parsers of most apps take it: a mark at its start, UTF-16 and UTF-32 are JSON to them."""
-    return body.decode(json.detect_encoding(body), "replace").encode()
 
 
 class _Replay:

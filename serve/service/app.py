@@ -1,7 +1,7 @@
 """The HTTP surface: routes, what stands around every reply, and errors by one table.
 
 No cross-origin access, no page that runs scripts, no exception text. Every refusal of a scoring call says what to do
-with the request all the same, by `policy.on_failure`.
+with the request all the same, by `policy.on_failure` and `policy.on_unreadable`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from stillwatch.serve.service.events import describe_error, tell
 from stillwatch.serve.service.guardrail_api import GUARDRAIL, add_guardrail
 from stillwatch.serve.service.reading import (
     Sender,
+    complete_sender,
     decode_object,
     read_batch,
     read_body,
@@ -140,13 +141,15 @@ def build_app(service: Service) -> FastAPI:
 
 
 def _add_handlers(app: FastAPI, service: Service) -> None:
-    async def refuse(_call: Call, error: Exception) -> Response:
+    async def refuse(call: Call, error: Exception) -> Response:
         if isinstance(error, InputError):
             error = RefusedError(Code.BAD_INPUT, found=error)
         if isinstance(error, HTTPException):
             error = RefusedError(Code.METHOD if error.status_code == 405 else Code.NOT_FOUND)
         if not isinstance(error, RefusedError):
             raise error
+        if error.account is None:
+            error.account = read_sender(call.headers).account
         return _refuse(service, error)
 
     for kind in (RefusedError, InputError, HTTPException):
@@ -205,7 +208,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         try:
             return read_request(value, sender, limits, account_from_body=from_body)
         except InputError as error:
-            return RefusedError(Code.BAD_INPUT, found=error)
+            return RefusedError(Code.BAD_INPUT, found=error, account=complete_sender(value, sender).account)
 
     @app.post(
         SCORE,

@@ -3,8 +3,8 @@
 Follows `POST /beta/litellm_basic_guardrail_api` as LiteLLM 1.106 calls it. Only what would block a request of ours
 is `BLOCKED`; review, shadow mode and all else are `NONE`, and nothing is ever rewritten. Answers of a model come here
 too where an operator asks for it; they are not what is watched, and pass unscored. A call that could not be scored
-is answered 200 by `policy.on_failure`, so that one setting says what happens; only where this service itself is out
-of reach does LiteLLM's own `unreachable_fallback` decide.
+is answered 200 by `policy.on_failure` or `policy.on_unreadable`; only where this service itself is out of reach does
+LiteLLM's own `unreachable_fallback` decide.
 
 LiteLLM sends no sampling parameters, and does not tell a prompt from a text to embed: which models are guarded is for
 its configuration to say.
@@ -95,6 +95,25 @@ def read_guardrail_call(
     return read_bare_request(body, sender, limits, account_from_body=False)
 
 
+def read_named_call(
+    value: Mapping[str, object],
+    limits: RequestLimitsConfig,
+    account: LiteLLMAccount,
+    *,
+    options: Mapping[str, object] = MappingProxyType({}),
+) -> Request | None:
+    """As `read_guardrail_call`, but what cannot be read is refused with the account that sent it.
+
+    Raises:
+        RefusedError: as `InputError` there.
+    """
+    try:
+        return read_guardrail_call(value, limits, account, options=options)
+    except InputError as error:
+        found = error
+    raise RefusedError(Code.BAD_INPUT, found=found, account=name_account(value.get("request_data"), account))
+
+
 def name_account(request_data: object, account: LiteLLMAccount) -> str | None:
     """The account that a call belongs to, as LiteLLM tells; None where it does not.
 
@@ -127,7 +146,7 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
             body = await read_body(call, limits)
 
             def read() -> Request | None:
-                return read_guardrail_call(decode_object(body, limits.max_json_depth), limits, account)
+                return read_named_call(decode_object(body, limits.max_json_depth), limits, account)
 
             request = await run_by_size(len(body), read)
             if request is None:
@@ -139,7 +158,7 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
         GUARDRAIL,
         tags=["scoring"],
         summary="LiteLLM's Generic Guardrail API",
-        description="`BLOCKED` in mode block alone. A request that cannot be scored is answered by policy.on_failure.",
+        description="`BLOCKED` in mode block alone. What is not scored: policy.on_failure, policy.on_unreadable.",
         dependencies=[authorise],
         responses=UNAUTHORISED,
         openapi_extra=_BODY,

@@ -97,6 +97,12 @@ class Metrics:
             ("code", "result"),
             registry=registry,
         )
+        self.dropped_parts = Counter(
+            "stillwatch_dropped_parts",
+            "Parts of requests that could not be read and were left out, by field of the body or header.",
+            ("part",),
+            registry=registry,
+        )
         self.queue_seconds = Histogram(
             "stillwatch_queue_duration_seconds", "Waiting of a request.", buckets=SECONDS, registry=registry
         )

@@ -50,9 +50,11 @@ def decide(policy: PolicyConfig, verdict: Verdict, *, is_welcome: bool = False) 
 def decide_unscored(policy: PolicyConfig, code: Code) -> Decision:
     """The decision on a request without a verdict.
 
-    Fail-open lets it pass, though a body that cannot be read is for review; fail-closed blocks it.
+    Fail-open lets it pass, fail-closed blocks it. A body that cannot be read is for review, and in mode block it is
+    blocked unless `on_unreadable` is open: whether it can be read is for its sender to choose.
     """
-    block = policy.mode == "block" and policy.on_failure == "closed"
+    says_no = policy.on_unreadable != "open" if code in UNREADABLE else policy.on_failure == "closed"
+    block = policy.mode == "block" and says_no
     action = Action.REVIEW if block or code in UNREADABLE else Action.ALLOW
     return Decision(action, enforced=policy.mode != "shadow" and action is not Action.ALLOW, block=block)
 

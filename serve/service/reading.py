@@ -1,5 +1,8 @@
 """From an HTTP body to requests: bounded in bytes, time, depth and characters; refused by field and kind, never quoted.
 
+Refused is only what is no request: a field or a header that cannot be read is left out and told (`ReadRequest`), so
+that no client can choose to be unreadable, and no honest one is turned away for a detail.
+
 A call of `/v1/score` is an OpenAI or Anthropic body as it is, or a wrapper around one:
 
     {"request": BODY, "account": "who sent it", "time_s": 1764000000.0}
@@ -15,16 +18,17 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 
-from stillwatch.data.dialects import parse_request
 from stillwatch.data.errors import InputError, kind_of
 from stillwatch.data.limits import DEFAULT_LIMITS
 from stillwatch.data.records import Request
 from stillwatch.serve.service.refusals import Code, RefusedError
+from stillwatch.serve.service.salvage import iter_strings, salvage_request
 from stillwatch.serve.service.settings import RequestLimitsConfig
 
 ACCOUNT_HEADER = "X-Stillwatch-Account"
@@ -33,14 +37,29 @@ DEADLINE_HEADER = "X-Stillwatch-Deadline-Ms"
 
 MAX_ACCOUNT_CHARACTERS = 1000
 _LATEST_S = 4e9  # in the year 2096; a later time is one in milliseconds
+_MOST_DIGITS = 4000  # of a number; Python reads no longer ones
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a call and when, as its headers tell; None where they do not."""
+    """Who sent a call and when, as its headers tell; None where they do not.
+
+    Attributes:
+        account: as it was told.
+        time_s: Unix time in seconds.
+        dropped: names of headers that are there and cannot be read.
+    """
 
     account: str | None = None
     time_s: float | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest(Request):
+    """A request and the fields and headers that were left out because they could not be read, by the door's names."""
+
+    dropped: tuple[str, ...] = ()
 
 
 async def read_body(call: Call, limits: RequestLimitsConfig) -> bytes:
@@ -60,7 +79,7 @@ async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
     Raises:
         RefusedError: encoded, too large, too slow, or cut.
     """
-    if call.headers.get("content-encoding", "identity") != "identity":
+    if call.headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError(Code.MEDIA_TYPE)
     told = call.headers.get("content-length", "")
     if told.isdecimal() and int(told[:19]) > limits.max_body_bytes:
@@ -82,57 +101,45 @@ async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
 
 
 def read_sender(headers: Mapping[str, str]) -> Sender:
-    """Account and time from the headers.
-
-    Raises:
-        InputError: a header that is there and is neither.
-    """
-    account, time_text = headers.get(ACCOUNT_HEADER), headers.get(TIME_HEADER)
+    """Account and time from the headers, without those that cannot be read."""
+    dropped: list[str] = []
+    account = headers.get(ACCOUNT_HEADER)
     if account is not None:  # read as Latin-1 by the server, but the same account may come in a wrapper's UTF-8
-        account = account.encode("latin-1").decode("utf-8", "surrogateescape")
-    return Sender(
-        None if account is None else _read_account(account, ACCOUNT_HEADER),
-        None if time_text is None else _read_time(_read_float(time_text, TIME_HEADER), TIME_HEADER),
-    )
+        account = _read_account(account.encode("latin-1").decode("utf-8", "surrogateescape"), ACCOUNT_HEADER, dropped)
+    return Sender(account, _read_time(_read_float(headers.get(TIME_HEADER)), TIME_HEADER, dropped), tuple(dropped))
 
 
 def read_deadline_s(headers: Mapping[str, str], longest_ms: int) -> float:
-    """Seconds that a call may take: the header's, at most the configured ones.
-
-    Raises:
-        InputError: the header is no positive number.
-    """
-    text = headers.get(DEADLINE_HEADER)
-    if text is None:
-        return longest_ms / 1000
-    asked_ms = _read_float(text, DEADLINE_HEADER)
-    if not asked_ms > 0:
-        raise InputError(DEADLINE_HEADER, "no positive number", "send milliseconds, such as 150")
-    return min(asked_ms, longest_ms) / 1000
+    """Seconds that a call may take: the header's, at most the configured ones; those where it is no positive number."""
+    asked_ms = _read_float(headers.get(DEADLINE_HEADER))
+    return (min(asked_ms, longest_ms) if asked_ms is not None and asked_ms > 0 else longest_ms) / 1000
 
 
 def decode_object(body: bytes, max_depth: int) -> dict[str, object]:
-    """The JSON object of a body.
+    """The JSON object of a body, read as the parsers of most servers would: UTF-16 and a mark at its start, too.
+
+    NaN and numbers of thousands of digits are null; what is nested deeper than `max_depth` levels is the text in it.
 
     Raises:
-        InputError: no JSON in UTF-8, nested too deep, or no object.
+        InputError: no JSON, nested far too deep, or no object.
     """
     problem = "no JSON in UTF-8"
+    text = body.decode(json.detect_encoding(body), "replace")
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+        value = _decode(text)
     except RecursionError:
-        problem = f"JSON nested deeper than {max_depth} levels"
-    except ValueError:  # of Unicode, of JSON, of a number with thousands of digits
+        problem = f"JSON nested far deeper than {max_depth} levels"
+    except ValueError:
         pass
     else:
         if not isinstance(value, dict):
             raise InputError("body", kind_of(value), "send an object")
-        _check_depth(value, max_depth)
+        _flatten(value, max_depth)
         return value
     raise InputError("body", problem, "send one JSON object")  # out here: the parser's error holds the text
 
 
-def read_request(value: object, sender: Sender, limits: RequestLimitsConfig, *, account_from_body: bool) -> Request:
+def read_request(value: object, sender: Sender, limits: RequestLimitsConfig, *, account_from_body: bool) -> ReadRequest:
     """A request of either form, with its account and time.
 
     Args:
@@ -146,20 +153,27 @@ def read_request(value: object, sender: Sender, limits: RequestLimitsConfig, *, 
     """
     if not isinstance(value, dict):
         raise InputError("request", kind_of(value), "send an object")
-    wrapped = value.get("request")
-    if not isinstance(wrapped, dict) or "messages" in value:
+    wrapped = _unwrap(value)
+    if wrapped is None:
         return read_bare_request(value, sender, limits, account_from_body=account_from_body)
     if value.keys() - {"request", "account", "time_s"}:
         raise InputError("request", "a wrapper with other keys", "send request, account and time_s alone")
-    account = None if value.get("account") is None else _read_account(value["account"], "account")
-    time_s = None if value.get("time_s") is None else _read_time(value["time_s"], "time_s")
-    whole = Sender(sender.account or account, time_s if sender.time_s is None else sender.time_s)
-    return read_bare_request(wrapped, whole, limits, account_from_body=account_from_body)
+    return read_bare_request(wrapped, complete_sender(value, sender), limits, account_from_body=account_from_body)
+
+
+def complete_sender(value: object, sender: Sender) -> Sender:
+    """The sender with what a wrapper tells beside the headers; as it is, where the value is none."""
+    if not isinstance(value, dict) or _unwrap(value) is None:
+        return sender
+    dropped = list(sender.dropped)
+    account = _read_account(value.get("account"), "account", dropped)
+    time_s = _read_time(value.get("time_s"), "time_s", dropped)
+    return Sender(sender.account or account, time_s if sender.time_s is None else sender.time_s, tuple(dropped))
 
 
 def read_bare_request(
     body: Mapping[str, object], sender: Sender, limits: RequestLimitsConfig, *, account_from_body: bool
-) -> Request:
+) -> ReadRequest:
     """A request as it is, without a wrapper, with its account and time.
 
     Args:
@@ -171,9 +185,11 @@ def read_bare_request(
     Raises:
         InputError: it is no request; which field, what is wrong, what to do.
     """
-    request = parse_request(body, limits=replace(DEFAULT_LIMITS, max_characters=limits.max_characters))
+    salvaged = salvage_request(body, replace(DEFAULT_LIMITS, max_characters=limits.max_characters))
+    request = salvaged.request
+    parts = {field.name: getattr(request, field.name) for field in fields(Request)}
     return replace(
-        request,
+        ReadRequest(**parts, dropped=(*sender.dropped, *salvaged.dropped)),
         account=sender.account or (request.account if account_from_body else None),
         time_s=time.time() if sender.time_s is None else sender.time_s,
     )
@@ -193,42 +209,63 @@ def read_batch(value: Mapping[str, object], limits: RequestLimitsConfig) -> list
     return items
 
 
-def _read_account(value: object, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(field, kind_of(value), "send a string that is not empty")
-    if len(value) > MAX_ACCOUNT_CHARACTERS:
-        raise InputError(field, kind_of(value), f"send at most {MAX_ACCOUNT_CHARACTERS} characters")
-    return value
+def _unwrap(value: Mapping[str, object]) -> dict[str, object] | None:
+    """The body in a wrapper; None where the value is a body itself."""
+    wrapped = value.get("request")
+    return wrapped if isinstance(wrapped, dict) and not value.keys() & {"messages", "input", "prompt"} else None
 
 
-def _read_time(value: object, field: str) -> float:
+def _read_account(value: object, field: str, dropped: list[str]) -> str | None:
+    if value is None or (isinstance(value, str) and value.strip() and len(value) <= MAX_ACCOUNT_CHARACTERS):
+        return value
+    dropped.append(field)
+    return None
+
+
+def _read_time(value: object, field: str, dropped: list[str]) -> float | None:
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST_S:
-        raise InputError(field, kind_of(value), "send Unix time in seconds")
+        dropped.append(field)
+        return None
     return float(value)
 
 
-def _read_float(text: str, field: str) -> float:
+def _read_float(text: str | None) -> float | None:
+    """The number; NaN where the text is none, None where there is no text."""
     try:
-        number = float(text)
+        return None if text is None else float(text)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(field, "no number", "send a finite number")
-    return number
+        return math.nan
 
 
-def _check_depth(value: object, max_depth: int) -> None:
-    level = [value]
-    for _ in range(max_depth):
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-        ]
-        if not level:
-            return
-    raise InputError("body", f"JSON nested deeper than {max_depth} levels", "nest it less")
+def _decode(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_ignore_constant, strict=False)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # a number of thousands of digits
+        return json.loads(text, parse_constant=_ignore_constant, parse_int=_read_int, strict=False)
 
 
-def _refuse_constant(_name: str) -> None:
-    raise ValueError
+def _read_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
+def _ignore_constant(_name: str) -> None:
+    return None
+
+
+def _flatten(value: dict[str, Any], max_depth: int) -> None:
+    """Put the text of what is nested deeper in its place, so that nothing behind here meets a deeper nesting."""
+    level: list[Any] = [value]
+    for _ in range(max_depth - 2):
+        level = [child for each in level for child in _list_children(each).values() if isinstance(child, dict | list)]
+    for each in level:
+        for key, child in _list_children(each).items():
+            if isinstance(child, dict | list):
+                each[key] = "\n".join(iter_strings(child))
+
+
+def _list_children(value: dict[str, Any] | list[Any]) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else dict(enumerate(value))

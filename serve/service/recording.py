@@ -1,4 +1,7 @@
-"""The audit record of a verdict: numbers, codes, hashes and thresholds, enough to answer an appeal; never text."""
+"""The audit record of a verdict, or of a body that got none: numbers, codes, hashes and thresholds; never text.
+
+It is enough to answer an appeal.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import asdict
 
 from stillwatch.model.verdict import Verdict
 from stillwatch.serve.service.policy import Decision
+from stillwatch.serve.service.refusals import RefusedError
 from stillwatch.serve.service.tenants import AskedRequest
 
 
@@ -40,4 +44,24 @@ def build_record(
         "tenant": None if request.tenant is None else request.tenant.name,
         "allow_listed": request.note,
         "model_version": model_version,
+    }
+
+
+def build_refusal_record(
+    record_id: str, account_hash: str | None, refused: RefusedError, decision: Decision
+) -> dict[str, object]:
+    """What is kept of a body that could not be read, so that an account that sends many of them is seen.
+
+    Args:
+        record_id: what `stillwatch explain` asks for.
+        account_hash: of who sent it, where that is known.
+        refused: why.
+        decision: what was done.
+    """
+    return {
+        "id": record_id,
+        "time_s": time.time(),
+        "account_hash": account_hash,
+        **asdict(decision),
+        "refused": {"code": refused.code, "field": refused.field},
     }

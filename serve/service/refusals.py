@@ -54,7 +54,7 @@ REFUSALS: Mapping[Code, tuple[int, str]] = MappingProxyType(
 """Status and words of every code."""
 
 UNREADABLE = frozenset({Code.MEDIA_TYPE, Code.TOO_LARGE, Code.BODY_SLOW, Code.CUT, Code.BAD_INPUT})
-"""Codes of bodies that this service cannot read; another reader might, so they are for review."""
+"""Codes of bodies that this service cannot read; another reader might, so `policy.on_unreadable` decides on them."""
 
 
 class RefusedError(Exception):
@@ -64,12 +64,15 @@ class RefusedError(Exception):
         code: why.
         retry_after_s: seconds after which trying again makes sense, for 429 and 503.
         found: field, kind and remedy, where the body is at fault; never its text.
+        account: who sent it as far as that is known, as it was told; for `Service.refuse`, which hashes it.
     """
 
-    def __init__(self, code: Code, *, retry_after_s: int = 1, found: InputError | None = None) -> None:
+    def __init__(
+        self, code: Code, *, retry_after_s: int = 1, found: InputError | None = None, account: str | None = None
+    ) -> None:
         """Keep the parts."""
         super().__init__(code)
-        self.code, self.retry_after_s, self.found = code, retry_after_s, found
+        self.code, self.retry_after_s, self.found, self.account = code, retry_after_s, found, account
 
     @property
     def status(self) -> int:

@@ -88,7 +88,7 @@ class Refusal(BaseModel):
 
 
 class RefusalReply(_Reply):
-    """No verdict, why, and what to do all the same: `policy.on_failure`."""
+    """No verdict, why, and what to do all the same, by `policy.on_failure` or `policy.on_unreadable`."""
 
     error: Refusal
 

@@ -27,8 +27,9 @@ from stillwatch.serve.service.generations import GenerationStore
 from stillwatch.serve.service.loading import LoadedModel, load_model, warm_up
 from stillwatch.serve.service.metrics import Metrics
 from stillwatch.serve.service.policy import decide, decide_unscored, used_welcome
-from stillwatch.serve.service.recording import build_record
-from stillwatch.serve.service.refusals import Code, RefusedError
+from stillwatch.serve.service.reading import ReadRequest
+from stillwatch.serve.service.recording import build_record, build_refusal_record
+from stillwatch.serve.service.refusals import UNREADABLE, Code, RefusedError
 from stillwatch.serve.service.replies import RefusalReply, ScoreReply, build_refusal_reply, build_score_reply
 from stillwatch.serve.service.secrecy import ApiKeys, KeyedHasher, load_api_keys, load_hasher
 from stillwatch.serve.service.settings import ServeConfig
@@ -182,6 +183,8 @@ class Service:
         """
         if not self._is_warm:
             raise RefusedError(Code.NOT_READY)
+        for part in (part for request in requests if isinstance(request, ReadRequest) for part in request.dropped):
+            self.metrics.dropped_parts.labels(part).inc()
         tenants, allow_list, tracing = self.tenants, self.allow_list, self.tracing
         traces = [None] * len(requests) if tracing is None else tracing.begin_requests(len(requests))
         asked = [
@@ -191,9 +194,13 @@ class Service:
         return self._batcher.submit(asked, deadline_s)
 
     def refuse(self, refused: RefusedError) -> RefusalReply:
-        """Count a request without a verdict, and say what to do with it."""
+        """Count a request without a verdict, and say what to do with it; what could not be read is on record, too."""
         decision = decide_unscored(self.config.policy, refused.code)
         self.metrics.refusals.labels(refused.code, decision.result).inc()
+        if self._audit is not None and refused.code in UNREADABLE:
+            account = None if refused.account is None else self._hasher.hash_account(refused.account)
+            facts = {"mode": self.config.policy.mode, "release": self._release}
+            self._record(self._audit, build_refusal_record(uuid.uuid4().hex, account, refused, decision) | facts)
         if self.tracing is not None:
             self.tracing.tell_refusal(refused.code)
         return build_refusal_reply(refused, decision)

@@ -87,8 +87,12 @@ class PolicyConfig(Config):
     """`shadow`: replies and counts say what would be done, nothing is. `review`: `review` and `flag` are both marked
     for review, nothing is blocked. `block`: `flag` blocks."""
     on_failure: Literal["open", "closed"] | None = None
-    """What happens to a request that was not scored: time-out, full queue, failed scorer, start and stop, body that
-    cannot be read. `open` lets it pass, `closed` blocks it. It must be told for mode `block`; others never block."""
+    """What happens to a request that was not scored: time-out, full queue, failed scorer, start and stop. `open` lets
+    it pass, `closed` blocks it. It must be told for mode `block`; others never block."""
+    on_unreadable: Literal["open", "closed"] | None = None
+    """What happens to a body that cannot be read: too large, too slow, of another type, or no request. Left out, mode
+    `block` blocks it: a client chooses its body, so with `open` it can choose to pass unscored. Set
+    `limits.max_body_bytes` to what your API takes, so that no honest body is too large."""
     allow_list_file: Path | None = None
     """YAML of accounts that are welcome, such as evaluators; see serve/service/tenants.py. What they send is scored and
     followed, but always allowed; each time that this changes a decision is in the audit."""
@@ -99,8 +103,9 @@ class PolicyConfig(Config):
     def _says_what_fails(self) -> PolicyConfig:
         if self.mode == "block" and self.on_failure is None:
             raise ValueError("on_failure is missing: say open or closed where requests are blocked")
-        if self.mode != "block" and self.on_failure == "closed":
-            raise ValueError(f"on_failure: mode {self.mode} blocks nothing, so it cannot be closed; use mode block")
+        for name in ("on_failure", "on_unreadable"):
+            if self.mode != "block" and getattr(self, name) == "closed":
+                raise ValueError(f"{name}: mode {self.mode} blocks nothing, so it cannot be closed; use mode block")
         return self
 
 
@@ -171,7 +176,7 @@ class RequestLimitsConfig(Config):
     max_characters: Annotated[int, Field(ge=1, le=DEFAULT_LIMITS.max_characters)] = DEFAULT_LIMITS.max_characters
     """Characters of text in a request."""
     max_json_depth: Annotated[int, Field(ge=4, le=200)] = 80
-    """Levels of nested JSON."""
+    """Levels of nested JSON; of what is nested deeper only the text is read."""
     max_batch_requests: Annotated[int, Field(ge=1, le=1000)] = 64
     """Requests of one call of `/v1/score/batch`."""
     max_in_flight: Count = 512

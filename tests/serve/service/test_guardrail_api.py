@@ -110,12 +110,13 @@ def test_what_cannot_be_scored_is_answered_by_policy_and_never_by_an_error(start
     overrides = (
         "policy.mode=block",
         f"policy.on_failure={'closed' if closed else 'open'}",
+        f"policy.on_unreadable={'closed' if closed else 'open'}",
         "limits.max_characters=4000",
     )
     client = start(*overrides, "limits.max_body_bytes=20000")
     questions = (
-        ask_about("", structured_messages=[{"role": CANARY, "content": CANARY}]),
-        ask_about("", structured_messages=None, texts=[CANARY, 7]),
+        ask_about("", structured_messages=[{"role": CANARY, "content": 7}]),
+        ask_about("", structured_messages=None, texts=[7, {CANARY: 1}]),
         ask_about("", structured_messages=None, texts=CANARY),
         ask_about(CANARY, input_type=CANARY),
         ask_about(CANARY * 1000),

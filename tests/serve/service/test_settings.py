@@ -16,7 +16,7 @@ from stillwatch.data.configuration import load_config_file, parse_config
 from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.commands import serve
 from stillwatch.serve.service.policy import decide_unscored
-from stillwatch.serve.service.refusals import REFUSALS, Code
+from stillwatch.serve.service.refusals import REFUSALS, UNREADABLE, Code
 from stillwatch.serve.service.secrecy import KEY_VARIABLE, load_api_keys, load_hasher, make_api_key
 from stillwatch.serve.service.settings import PolicyConfig, ServeConfig
 
@@ -49,6 +49,7 @@ def test_as_it_comes_it_listens_on_loopback_and_blocks_nothing() -> None:
         ("listen.host=gateway.example", "not loopback"),
         ("policy.mode=block", "on_failure is missing"),
         ("policy.on_failure=closed", "blocks nothing"),
+        ("policy.on_unreadable=closed", "blocks nothing"),
         ("queue.max_requests=3", "below limits.max_batch_requests"),
         ("queue.workers=3", "unknown key"),
         ("queue.deadline_ms=0", "greater than or equal to 1"),
@@ -101,10 +102,11 @@ def test_account_hashes_need_the_key_and_last_as_long_as_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("code", Code)
-def test_without_a_verdict_only_fail_closed_blocks(code: Code) -> None:
+def test_without_a_verdict_only_fail_closed_blocks_and_a_body_that_cannot_be_read_unless_told(code: Code) -> None:
     closed = decide_unscored(PolicyConfig(mode="block", on_failure="closed"), code)
     assert (closed.block, closed.enforced) == (True, True)
-    assert not decide_unscored(PolicyConfig(mode="block", on_failure="open"), code).block
+    assert decide_unscored(PolicyConfig(mode="block", on_failure="open"), code).block is (code in UNREADABLE)
+    assert not decide_unscored(PolicyConfig(mode="block", on_failure="open", on_unreadable="open"), code).block
     shadow = decide_unscored(PolicyConfig(), code)
     assert astuple(shadow)[1:] == (False, False)
     assert REFUSALS[code][0] in range(400, 504)
