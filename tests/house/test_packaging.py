@@ -81,9 +81,11 @@ def name_top(module: str) -> str:
 def imported_distributions(repository: Path, *folders: str) -> set[str]:
     """Distributions of all third-party modules that the folders import anywhere."""
     tops: set[str] = set()
+    settings = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
+    ours = {path.stem for folder in settings["pythonpath"] for path in (repository / folder).glob("*.py")}
     for folder in folders:
         for path in (repository / folder).rglob("*.py"):
-            neighbours = {other.stem for other in path.parent.glob("*.py")}  # scripts import each other
+            neighbours = ours | {other.stem for other in path.parent.glob("*.py")}  # scripts import each other
             found: set[str] = set()
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Import):
