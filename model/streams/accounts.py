@@ -30,7 +30,7 @@ class AccountCounter(Protocol):
         Args:
             fingerprints: as `Fingerprints.shared` gives them.
             account: the account; kept only as part of a sketch.
-            time_s: Unix time in seconds; older than the window is passed over.
+            time_s: Unix time in seconds; one far from the others takes little from their counts.
 
         Returns:
             what `count` gives right after.
@@ -79,12 +79,10 @@ class MemoryAccountCounter:
             for fingerprint in fingerprints:
                 buckets = self._buckets.setdefault(fingerprint, {})
                 self._buckets.move_to_end(fingerprint)
-                newest = max(buckets, default=now)
-                if now <= newest - self._num_buckets:
-                    continue
                 if now not in buckets:
-                    for old in [number for number in buckets if number <= now - self._num_buckets]:
-                        del buckets[old]
+                    # One wrong time must neither empty a count nor freeze it: room is made by the farthest bucket.
+                    if len(buckets) >= self._num_buckets:
+                        del buckets[max(buckets, key=lambda number: abs(number - now))]
                     buckets[now] = hll_sketch(_LOG2_REGISTERS)
                 buckets[now].update(account)
             while len(self._buckets) > self._room:
