@@ -52,12 +52,15 @@ FindAccount = Callable[[Scope], str | None]
 
 
 def account_from_header(name: str) -> FindAccount:
-    """Takes the account from a header: one that the gateway sets or checks itself, such as the key of a customer."""
+    """Takes the account from a header: one that the gateway sets or checks itself, such as the key of a customer.
+
+    Where it stands twice, the last counts: the one that was added on the way, not the client's.
+    """
     wanted = name.lower().encode("latin-1")
 
     def find(scope: Scope) -> str | None:
         values = [value for key, value in scope["headers"] if key.lower() == wanted]
-        return values[0].decode("utf-8", "surrogateescape") if values else None
+        return values[-1].decode("utf-8", "surrogateescape") if values else None
 
     return find
 

@@ -198,7 +198,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
     @asynccontextmanager
     async def admit(call: Call) -> AsyncIterator[_Read]:
         async with calls.enter():
-            deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue.deadline_ms)
+            deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue)
             sender = read_sender(call.headers)
             body = await read_body(call, limits)
             value = await run_by_size(len(body), lambda: decode_object(body, limits.max_json_depth))

@@ -32,9 +32,9 @@ _EXAMPLES: Mapping[type[BaseModel], Mapping[str, object]] = {
 }
 _HEADERS: Mapping[str, tuple[str, dict[str, object]]] = {
     ACCOUNT_HEADER: ("Who sent it", {"type": "string", "minLength": 1, "maxLength": MAX_ACCOUNT_CHARACTERS}),
-    TIME_HEADER: ("When, Unix time in seconds; now where left out", {"type": "number", "minimum": 0}),
+    TIME_HEADER: ("When, Unix time in seconds; now where left out or in the future", {"type": "number", "minimum": 0}),
     DEADLINE_HEADER: (
-        "Milliseconds in which an answer is due, at most queue.deadline_ms",
+        "Milliseconds in which an answer is due, from queue.least_deadline_ms to queue.deadline_ms",
         {"type": "number", "exclusiveMinimum": 0},
     ),
 }

@@ -117,11 +117,18 @@ def read_named_call(
 def name_account(request_data: object, account: LiteLLMAccount) -> str | None:
     """The account that a call belongs to, as LiteLLM tells; None where it does not.
 
-    Clients choose the end user's name, so it counts within its key alone: no key can write into another's stream.
+    Clients choose the end user's name, so it counts within its key alone: no key can write into another's stream, and
+    without a key it names nobody.
     """
     told = request_data if isinstance(request_data, Mapping) else {}
-    names = [told.get(ACCOUNT_FIELDS[each]) for each in (("key", "end_user") if account == "end_user" else (account,))]
-    return "/".join(name for name in names if isinstance(name, str) and name) or None
+    key, name = (_as_name(told.get(ACCOUNT_FIELDS[each])) for each in ("key", account))
+    if account != "end_user":
+        return name
+    return key if key is None or name is None else f"{key}/{name}"
+
+
+def _as_name(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def build_guardrail_reply(reply: ScoreReply | RefusalReply) -> GuardrailReply:
@@ -142,7 +149,7 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
 
     async def score(call: Call) -> GuardrailReply:
         async with calls.enter():
-            deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue.deadline_ms)
+            deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue)
             body = await read_body(call, limits)
 
             def read() -> Request | None:

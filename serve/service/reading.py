@@ -7,8 +7,10 @@ A call of `/v1/score` is an OpenAI or Anthropic body as it is, or a wrapper arou
 
     {"request": BODY, "account": "who sent it", "time_s": 1764000000.0}
 
-The headers `X-Stillwatch-Account` and `X-Stillwatch-Time` (Unix seconds) go before the wrapper's. What tells no time
-was sent now. `/v1/score/batch` takes {"requests": [...]} of either form.
+The headers `X-Stillwatch-Account` and `X-Stillwatch-Time` (Unix seconds) go before the wrapper's: beside an account
+header nothing of a wrapper counts but its request. Of a header that stands twice the last counts, which the gateway
+added. What tells no time, or one later than a day from now, was sent now. `/v1/score/batch` takes {"requests": [...]}
+of either form.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 
@@ -29,14 +32,14 @@ from stillwatch.data.limits import DEFAULT_LIMITS
 from stillwatch.data.records import Request
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.salvage import iter_strings, salvage_request
-from stillwatch.serve.service.settings import RequestLimitsConfig
+from stillwatch.serve.service.settings import QueueConfig, RequestLimitsConfig
 
 ACCOUNT_HEADER = "X-Stillwatch-Account"
 TIME_HEADER = "X-Stillwatch-Time"
 DEADLINE_HEADER = "X-Stillwatch-Deadline-Ms"
 
 MAX_ACCOUNT_CHARACTERS = 1000
-_LATEST_S = 4e9  # in the year 2096; a later time is one in milliseconds
+_MOST_AHEAD_S = 86_400.0  # a later time is one in milliseconds, or somebody's who plays with the counts by the day
 _MOST_DIGITS = 4000  # of a number; Python reads no longer ones
 
 
@@ -100,19 +103,23 @@ async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
     return b"".join(chunks)
 
 
-def read_sender(headers: Mapping[str, str]) -> Sender:
+def read_sender(headers: Headers) -> Sender:
     """Account and time from the headers, without those that cannot be read."""
     dropped: list[str] = []
-    account = headers.get(ACCOUNT_HEADER)
+    account = _get_last(headers, ACCOUNT_HEADER)
     if account is not None:  # read as Latin-1 by the server, but the same account may come in a wrapper's UTF-8
         account = _read_account(account.encode("latin-1").decode("utf-8", "surrogateescape"), ACCOUNT_HEADER, dropped)
-    return Sender(account, _read_time(_read_float(headers.get(TIME_HEADER)), TIME_HEADER, dropped), tuple(dropped))
+    return Sender(
+        account, _read_time(_read_float(_get_last(headers, TIME_HEADER)), TIME_HEADER, dropped), tuple(dropped)
+    )
 
 
-def read_deadline_s(headers: Mapping[str, str], longest_ms: int) -> float:
-    """Seconds that a call may take: the header's, at most the configured ones; those where it is no positive number."""
-    asked_ms = _read_float(headers.get(DEADLINE_HEADER))
-    return (min(asked_ms, longest_ms) if asked_ms is not None and asked_ms > 0 else longest_ms) / 1000
+def read_deadline_s(headers: Headers, queue: QueueConfig) -> float:
+    """Seconds that a call may take: the header's within the configured ones; the longest where it is no number."""
+    asked_ms = _read_float(_get_last(headers, DEADLINE_HEADER))
+    if asked_ms is None or math.isnan(asked_ms):
+        return queue.deadline_ms / 1000
+    return min(max(asked_ms, queue.least_deadline_ms), queue.deadline_ms) / 1000
 
 
 def decode_object(body: bytes, max_depth: int) -> dict[str, object]:
@@ -166,9 +173,11 @@ def complete_sender(value: object, sender: Sender) -> Sender:
     if not isinstance(value, dict) or _unwrap(value) is None:
         return sender
     dropped = list(sender.dropped)
+    if sender.account is not None:  # the gateway speaks by headers, so the wrapper may be the client's own
+        return sender
     account = _read_account(value.get("account"), "account", dropped)
     time_s = _read_time(value.get("time_s"), "time_s", dropped)
-    return Sender(sender.account or account, time_s if sender.time_s is None else sender.time_s, tuple(dropped))
+    return Sender(account, time_s if sender.time_s is None else sender.time_s, tuple(dropped))
 
 
 def read_bare_request(
@@ -215,6 +224,12 @@ def _unwrap(value: Mapping[str, object]) -> dict[str, object] | None:
     return wrapped if isinstance(wrapped, dict) and not value.keys() & {"messages", "input", "prompt"} else None
 
 
+def _get_last(headers: Headers, name: str) -> str | None:
+    """A header's value; where a client sent one, too, and the gateway added its own, that of the gateway."""
+    values = headers.getlist(name)
+    return values[-1] if values else None
+
+
 def _read_account(value: object, field: str, dropped: list[str]) -> str | None:
     if value is None or (isinstance(value, str) and value.strip() and len(value) <= MAX_ACCOUNT_CHARACTERS):
         return value
@@ -225,7 +240,7 @@ def _read_account(value: object, field: str, dropped: list[str]) -> str | None:
 def _read_time(value: object, field: str, dropped: list[str]) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST_S:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= time.time() + _MOST_AHEAD_S:
         dropped.append(field)
         return None
     return float(value)

@@ -78,6 +78,9 @@ class QueueConfig(Config):
     """Milliseconds in which a request must be answered; then `policy.on_failure` decides. The header
     `X-Stillwatch-Deadline-Ms` shortens it. Envoy's ext_proc stops waiting at 200: set 150 behind it. A request that
     would wait longer than that is refused at once."""
+    least_deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = 100
+    """Milliseconds below which the header cannot shorten it: a client whose header reaches the service must not be able
+    to have itself refused. Strip clients' own `X-Stillwatch-...` headers at the gateway all the same."""
 
 
 class PolicyConfig(Config):

@@ -235,6 +235,11 @@ def test_a_passed_deadline_and_an_ended_service_are_decided_by_the_policy(
     assert 'code="draining"' in guarded.metrics
 
 
+def test_of_an_account_header_that_stands_twice_the_last_counts() -> None:
+    scope = {"headers": [(b"x-org", b"client"), (b"x-org", b"gateway")]}
+    assert account_from_header("X-Org")(scope) == "gateway"
+
+
 def test_an_account_finder_that_fails_does_not_fail_the_gateway(start: Start) -> None:
     def fail(_scope: Scope) -> str | None:
         raise KeyError("zanzibar")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,28 @@ def test_an_account_is_the_same_by_header_and_by_wrapper_and_the_header_goes_fir
     assert client.post("/v1/score", json=HONEST, headers=by_header).json()["stream"]["num_requests"] == 2
     other = client.post("/v1/score", json=wrapped, headers={"X-Stillwatch-Account": "other"})
     assert other.json()["stream"]["num_requests"] == 1
+
+
+def test_beside_an_account_header_a_wrapper_tells_nothing_and_no_time_is_in_the_future(
+    client: TestClient, audit: Path
+) -> None:
+    now_s = time.time()
+    for number in range(2):
+        wrapped = {"request": HONEST, "account": "other", "time_s": 5.0}
+        client.post("/v1/score", json=wrapped, headers={"X-Stillwatch-Account": "a"})
+        future = str(now_s + (2 * 86_400, 3.99e9)[number])
+        client.post("/v1/score", json=HONEST, headers={"X-Stillwatch-Account": "a", "X-Stillwatch-Time": future})
+        client.post("/v1/score", json={"request": HONEST, "account": "a", "time_s": 3.99e9})
+    records = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [record["stream"]["num_requests"] for record in records] == [2, 3, 4, 5, 6]
+    assert all(now_s <= record["request_time_s"] <= time.time() for record in records)
+
+
+def test_of_two_account_headers_the_last_counts_which_the_gateway_added(client: TestClient) -> None:
+    for number in (1, 2):
+        twice = [("X-Stillwatch-Account", f"client-{number}"), ("X-Stillwatch-Account", "gateway")]
+        reply = client.post("/v1/score", json=HONEST, headers=twice)
+        assert reply.json()["stream"]["num_requests"] == number
 
 
 def test_a_batch_follows_each_account_in_order(client: TestClient) -> None:

@@ -209,7 +209,6 @@ def test_bodies_that_cannot_be_read_are_audited_under_the_hash_of_their_account(
     client.post("/v1/score/batch", json={"requests": [{"request": {CANARY: 1}, "account": "a"}]})
     question = {"input_type": CANARY, "request_data": {"user_api_key_hash": "a"}}
     client.post(GUARDRAIL, json=question)
-    client.post("/v1/score", json=HARVEST, headers={DEADLINE_HEADER: "0.0001"})
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len({record["account_hash"] for record in records}) == 1
     fields = [None, "body", "messages", "messages", "input_type"]
@@ -228,9 +227,16 @@ def test_bad_batches_are_refused(start: Start) -> None:
 
 
 def test_a_deadline_that_passed_is_told_with_503(start: Start) -> None:
-    reply = start().post("/v1/score", json=HARVEST, headers={"X-Stillwatch-Deadline-Ms": "0.0001"})
+    client = start("queue.least_deadline_ms=1", "queue.cache_bytes=0")
+    long = {"messages": [{"role": "user", "content": "reasoning " * 20_000}]}
+    reply = client.post("/v1/score", json=long, headers={"X-Stillwatch-Deadline-Ms": "0.0001"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "deadline_exceeded")
     assert reply.headers["Retry-After"] == "1"
+
+
+def test_no_header_has_its_own_request_refused_by_a_deadline(start: Start) -> None:
+    reply = start("queue.least_deadline_ms=900").post("/v1/score", json=HONEST, headers={DEADLINE_HEADER: "0.0001"})
+    assert reply.status_code == 200
 
 
 def test_with_keys_only_probes_are_open(start: Start, tmp_path: Path) -> None:

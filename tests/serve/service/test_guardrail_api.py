@@ -160,6 +160,7 @@ NAMES = {
 def test_the_account_is_the_configured_name(account: LiteLLMAccount, name: str) -> None:
     assert name_account(NAMES, account) == name
     assert name_account({"user_api_key_hash": "k"}, account) == ("k" if account in ("key", "end_user") else None)
+    assert name_account({"user_api_key_end_user_id": "k/e"}, "end_user") is None
     for strange in (None, "k", ["k"], {"user_api_key_hash": 7}):
         assert name_account(strange, account) is None
 

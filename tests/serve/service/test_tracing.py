@@ -160,10 +160,11 @@ def test_a_batch_is_one_call_with_children_for_each_request(start: Start) -> Non
 
 
 def test_a_refusal_is_on_the_call_by_its_code_and_a_failure_of_ours_is_an_error(start: Start) -> None:
-    watched = start()
+    watched = start("queue.least_deadline_ms=1")
     client = watched.client
     client.post("/v1/score", json={"messages": CANARY})
-    client.post("/v1/score", json=HONEST, headers={"X-Stillwatch-Deadline-Ms": "0.0001"})
+    long = {"messages": [{"role": "user", "content": "hello " * 20_000}]}
+    client.post("/v1/score", json=long, headers={"X-Stillwatch-Deadline-Ms": "0.0001"})
     client.post(GUARDRAIL, json={"input_type": CANARY})
     client.request(CANARY.upper(), "/v1/score")
     calls = [span for span in watched.take() if span.name not in (QUEUE, SCORE, STREAM)]
