@@ -91,7 +91,7 @@ class ScoringMiddleware:
         self._paths = frozenset(path.rstrip("/") for path in paths)
         self._tells_caller = tells_caller
         self._waits = tells_caller or service.config.policy.mode != "shadow"
-        self._calls = CallLimit(service.config.limits.max_in_flight)
+        self._calls = CallLimit(service.config.limits)
         # The app waits for a body as long as its server does, so a body that is slow enough would pass unread.
         self._limits = service.config.limits.model_copy(update={"body_timeout_s": _LONGEST_BODY_S})
         self._is_closed = False
@@ -127,9 +127,10 @@ class ScoringMiddleware:
         try:
             account = None if self._find_account is None else self._find_account(call.scope) or None
             # Before a place is taken: whoever sends slowly, or never ends, must not keep the others from being scored.
-            body = await collect_body(call, self._limits)
-            async with self._calls.enter():
-                return await self._score(body, account)
+            with self._calls.bodies.hold() as held:
+                body = await collect_body(call, self._limits, held)
+                async with self._calls.enter():
+                    return await self._score(body, account)
         except RefusedError as error:
             refused = error
         except InputError as error:

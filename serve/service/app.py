@@ -193,16 +193,17 @@ class _Read:
 def _add_scoring(app: FastAPI, service: Service) -> None:
     limits = service.config.limits
     from_body = service.config.accounts.from_body
-    calls = CallLimit(limits.max_in_flight)
+    calls = CallLimit(limits)
 
     @asynccontextmanager
     async def admit(call: Call) -> AsyncIterator[_Read]:
-        async with calls.enter():
+        sender = read_sender(call.headers)
+        with calls.bodies.hold() as held:
+            body = await read_body(call, limits, held)  # before a place is taken, so that who is slow keeps none
             deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue)
-            sender = read_sender(call.headers)
-            body = await read_body(call, limits)
-            value = await run_by_size(len(body), lambda: decode_object(body, limits.max_json_depth))
-            yield _Read(value, len(body), sender, deadline_s)
+            async with calls.enter():
+                value = await run_by_size(len(body), lambda: decode_object(body, limits.max_json_depth))
+                yield _Read(value, len(body), sender, deadline_s)
 
     def parse(value: object, sender: Sender) -> Request | RefusedError:
         try:

@@ -148,18 +148,19 @@ def add_guardrail(app: FastAPI, service: Service, calls: CallLimit, authorise: D
     limits, account = service.config.limits, service.config.accounts.litellm
 
     async def score(call: Call) -> GuardrailReply:
-        async with calls.enter():
+        with calls.bodies.hold() as held:
+            body = await read_body(call, limits, held)
             deadline_s = time.monotonic() + read_deadline_s(call.headers, service.config.queue)
-            body = await read_body(call, limits)
 
             def read() -> Request | None:
                 return read_named_call(decode_object(body, limits.max_json_depth), limits, account)
 
-            request = await run_by_size(len(body), read)
-            if request is None:
-                return PASS
-            (future,) = service.submit([request], deadline_s, call.state.key_name)
-            return build_guardrail_reply(await wait_for_reply(future, deadline_s))
+            async with calls.enter():
+                request = await run_by_size(len(body), read)
+                if request is None:
+                    return PASS
+                (future,) = service.submit([request], deadline_s, call.state.key_name)
+                return build_guardrail_reply(await wait_for_reply(future, deadline_s))
 
     @app.post(
         GUARDRAIL,

@@ -30,6 +30,7 @@ from starlette.requests import Request as Call
 from stillwatch.data.errors import InputError, kind_of
 from stillwatch.data.limits import DEFAULT_LIMITS
 from stillwatch.data.records import Request
+from stillwatch.serve.service.calls import Held
 from stillwatch.serve.service.refusals import Code, RefusedError
 from stillwatch.serve.service.salvage import iter_strings, salvage_request
 from stillwatch.serve.service.settings import QueueConfig, RequestLimitsConfig
@@ -65,7 +66,7 @@ class ReadRequest(Request):
     dropped: tuple[str, ...] = ()
 
 
-async def read_body(call: Call, limits: RequestLimitsConfig) -> bytes:
+async def read_body(call: Call, limits: RequestLimitsConfig, held: Held) -> bytes:
     """The whole body of a call that says it is JSON.
 
     Raises:
@@ -73,14 +74,19 @@ async def read_body(call: Call, limits: RequestLimitsConfig) -> bytes:
     """
     if call.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RefusedError(Code.MEDIA_TYPE)
-    return await collect_body(call, limits)
+    return await collect_body(call, limits, held)
 
 
-async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
+async def collect_body(call: Call, limits: RequestLimitsConfig, held: Held) -> bytes:
     """The whole body, whatever it says it is.
 
+    Args:
+        call: the call.
+        limits: how large and slow it may be.
+        held: its place in the budget of all bodies.
+
     Raises:
-        RefusedError: encoded, too large, too slow, or cut.
+        RefusedError: encoded, too large, too slow, cut, or no room for it.
     """
     if call.headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError(Code.MEDIA_TYPE)
@@ -90,16 +96,18 @@ async def collect_body(call: Call, limits: RequestLimitsConfig) -> bytes:
     chunks: list[bytes] = []
     num_bytes = 0
     try:
-        async with asyncio.timeout(limits.body_timeout_s):
+        async with asyncio.timeout(limits.body_timeout_s) as clock:
             async for chunk in call.stream():
                 num_bytes += len(chunk)
                 if num_bytes > limits.max_body_bytes:
                     raise RefusedError(Code.TOO_LARGE)
+                held.take(len(chunk), clock)
                 chunks.append(chunk)
     except TimeoutError:
         raise RefusedError(Code.BODY_SLOW) from None
     except ClientDisconnect:
         raise RefusedError(Code.CUT) from None
+    held.complete()
     return b"".join(chunks)
 
 

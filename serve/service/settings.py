@@ -183,9 +183,18 @@ class RequestLimitsConfig(Config):
     max_batch_requests: Annotated[int, Field(ge=1, le=1000)] = 64
     """Requests of one call of `/v1/score/batch`."""
     max_in_flight: Count = 512
-    """Calls being read or answered at once; more are refused with 429 unread."""
+    """Calls being answered at once, their bodies here; more are refused with 429."""
+    max_bytes_in_flight: Count = 64 * 2**20
+    """Bytes of large bodies (64 KiB or more) held at once, from the first one to the answer; each takes up to thirty
+    times as much while it is parsed. Where there is no room, the one that has been arriving for longest gives way."""
     body_timeout_s: Seconds = 10.0
     """Seconds that a body may take to arrive."""
+
+    @model_validator(mode="after")
+    def _has_room_for_one(self) -> RequestLimitsConfig:
+        if self.max_bytes_in_flight < self.max_body_bytes:
+            raise ValueError("max_bytes_in_flight is below max_body_bytes; the largest body would never fit")
+        return self
 
 
 class ServeConfig(Config):
