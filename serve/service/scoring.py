@@ -72,7 +72,7 @@ class Service:
         self._hasher, self.model = hasher, model
         self._judged_by = {model.version: (model.thresholds, model.scorer.stream_layout)}
         self._release = version("stillwatch")
-        self._stores = stores = open_stores(config.states, _tell_link)
+        self._stores = stores = open_stores(config.states, _tell_link, hasher.hash_fingerprint)
         audit = config.audit
         self._audit = AuditLog(audit.file, max_bytes=audit.max_bytes) if audit.file is not None else None
         self.tenants, self.allow_list = NOBODY, load_allow_list(None, hasher)

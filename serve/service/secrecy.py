@@ -1,4 +1,4 @@
-"""Hashes of what must not lie about: accounts (keyed), callers' request ids (keyed) and API keys.
+"""Hashes of what must not lie about: accounts, callers' request ids, fingerprints of texts (keyed) and API keys.
 
 A keyed hash hides an account from whoever lacks the key, and keeps it one account for whoever counts. API keys are
 made here from 256 random bits, so a plain SHA-256 of one cannot be guessed back.
@@ -39,6 +39,10 @@ class KeyedHasher:
     def hash_request_id(self, request_id: str) -> str:
         """The caller's own id of a request as the audit keeps it; an account of the same letters has another hash."""
         return self._hash(b"request:", request_id)
+
+    def hash_fingerprint(self, fingerprint: int) -> str:
+        """The name under which a server counts who sent a text: without the key, no known text can be looked up."""
+        return self._hash(b"fingerprint:", f"{fingerprint:016x}")
 
     def _hash(self, kind: bytes, text: str) -> str:
         return hmac.new(self.key, kind + text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_DIGITS]

@@ -1,9 +1,10 @@
 """Accounts counted by the server's own HyperLogLog, where replicas share the counts: an `AccountCounter` on a server.
 
-A key for each fingerprint and bucket of a day, expiring a day after it left the window; PFADD and PFCOUNT (after
-Heule, Nunkesser and Hall, 2013) with a standard error of 0.81%, nearly exact up to some hundreds. No account can be
-read back from a sketch. A fingerprint that few accounts sent takes about 150 bytes a day, one that thousands sent 12
-KiB: their number is bounded by the server's own `maxmemory` and a policy that evicts, such as `volatile-lru`.
+A key for each fingerprint and bucket of a day, expiring a day after it left the window; PFADD and PFCOUNT (after Heule,
+Nunkesser and Hall, 2013) with a standard error of 0.81%, nearly exact up to some hundreds. No account can be read back
+from a sketch, and no text be looked up by its fingerprint, whose name is keyed. A fingerprint that few accounts sent
+takes about 150 bytes a day, one that thousands sent 12 KiB: their number is bounded by the server's own `maxmemory` and
+a policy that evicts, such as `volatile-lru`.
 
 A large count is dear for the server and hardly moves: this process reads it once in half a minute, while accounts are
 added all the same.
@@ -12,7 +13,7 @@ added all the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from cachetools import TTLCache
@@ -68,6 +69,7 @@ class RedisAccountCounter:
         link: RedisLink,
         *,
         prefix: str,
+        name_fingerprint: Callable[[int], str],
         bucket_s: float = DAY_S,
         num_buckets: int = 7,
         remember_s: float = 30.0,
@@ -77,11 +79,13 @@ class RedisAccountCounter:
         Args:
             link: the server.
             prefix: of every key.
+            name_fingerprint: gives what stands for a fingerprint in its key, the same in all replicas.
             bucket_s: length of a bucket in seconds.
             num_buckets: buckets of the window, the current one included.
             remember_s: seconds for which a count of `LARGE_COUNT` or more is not read again.
         """
         self._link, self._bucket_s, self._num_buckets = link, bucket_s, num_buckets
+        self._name_fingerprint = name_fingerprint
         self._prefix = f"{prefix}:{KEYS_VERSION}:count:{FINGERPRINT_VERSION}:"
         self._expire_s = math.ceil((num_buckets + 1) * bucket_s)
         self._ask = Redis().register_script(_ASK)
@@ -108,8 +112,9 @@ class RedisAccountCounter:
             counts = {each: self._large[each, now] for each in fingerprints if (each, now) in self._large}
         asked = [each for each in dict.fromkeys(fingerprints) if each not in counts]
         if asked or (counts and account):
-            keys = [self._name(each, now - age) for each in asked for age in range(self._num_buckets)]
-            keys += [self._name(each, now) for each in counts] if account else []
+            names = {each: self._prefix + self._name_fingerprint(each) for each in (*asked, *counts)}
+            keys = [f"{names[each]}:{now - age}" for each in asked for age in range(self._num_buckets)]
+            keys += [f"{names[each]}:{now}" for each in counts] if account else []
             arguments = (account, self._expire_s, self._num_buckets, len(asked))
             num_dropped, *found = self._link.run(lambda client: self._ask(keys=keys, args=arguments, client=client))
             counts |= zip(asked, map(float, found), strict=True)
@@ -117,6 +122,3 @@ class RedisAccountCounter:
                 self._num_dropped += num_dropped
                 self._large.update({(each, now): counts[each] for each in asked if counts[each] >= LARGE_COUNT})
         return [counts[each] for each in fingerprints]
-
-    def _name(self, fingerprint: int, bucket: int) -> str:
-        return f"{self._prefix}{fingerprint:016x}:{bucket}"

@@ -66,6 +66,7 @@ class Stores:
 def open_stores(
     config: StatesConfig,
     report: Callable[[LinkChange], None],
+    name_fingerprint: Callable[[int], str],
     environment: Mapping[str, str] = os.environ,
 ) -> Stores:
     """The stores that the settings name. A server that is away is no error: `report` is told, and it is looked for.
@@ -73,6 +74,7 @@ def open_stores(
     Args:
         config: which, and how large.
         report: told when the server goes away or comes back.
+        name_fingerprint: as for `RedisAccountCounter`.
         environment: may hold the server's address.
 
     Raises:
@@ -91,7 +93,7 @@ def open_stores(
     link.start()
     return Stores(
         RedisStateStore(link, prefix=redis.prefix, expire_after_s=config.expire_after_s),
-        RedisAccountCounter(link, prefix=redis.prefix),
+        RedisAccountCounter(link, prefix=redis.prefix, name_fingerprint=name_fingerprint),
         link,
     )
 

@@ -25,7 +25,7 @@ NOWHERE = "unix:///nowhere/zanzibar.sock"
 def test_memory_is_the_default_and_has_the_bounds_of_the_settings(repository: Path) -> None:
     assert load_config_file(ServeConfig, repository / "configs/serve.yaml").states == StatesConfig()
     told: list[LinkChange] = []
-    stores = open_stores(StatesConfig(max_accounts=2), told.append, {})
+    stores = open_stores(StatesConfig(max_accounts=2), told.append, hex, {})
     assert isinstance(stores.states, MemoryStateStore)
     assert isinstance(stores.counter, MemoryAccountCounter)
     for account in "abc":
@@ -38,7 +38,7 @@ def test_memory_is_the_default_and_has_the_bounds_of_the_settings(repository: Pa
 
 def test_a_server_that_is_away_is_no_error_but_told(tmp_path: Path) -> None:
     told: list[LinkChange] = []
-    stores = open_stores(StatesConfig(store="redis"), told.append, {URL_VARIABLE: NOWHERE})
+    stores = open_stores(StatesConfig(store="redis"), told.append, hex, {URL_VARIABLE: NOWHERE})
     assert isinstance(stores.states, RedisStateStore)
     assert isinstance(stores.counter, RedisAccountCounter)
     assert stores.degraded == "state_store_away"
@@ -64,7 +64,7 @@ def test_an_address_that_is_missing_or_none_is_refused_without_quoting_it(tmp_pa
     told: list[LinkChange] = []
     for redis, words in cases:
         with pytest.raises(ConfigError, match=words) as refused:
-            open_stores(StatesConfig(store="redis", redis=redis), told.append, {})
+            open_stores(StatesConfig(store="redis", redis=redis), told.append, hex, {})
         assert "zanzibar" not in str(refused.value)
 
 
