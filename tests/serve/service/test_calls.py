@@ -84,14 +84,17 @@ def client(tiny_bundle: Bundle) -> Iterator[TestClient]:
 
 
 def test_a_body_that_trickles_in_holds_no_place(client: TestClient) -> None:
-    scope = SCOPE | {"headers": [(b"content-type", b"application/json")], "query_string": b"", "root_path": ""}
+    head = {"headers": [(b"content-type", b"application/json")], "query_string": b"", "root_path": ""}
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
+    async def ask(receive: Receive) -> None:
+        await client.app({**SCOPE, **head}, receive, send)
+
     async def crowd() -> int:
-        slow = [asyncio.create_task(client.app(scope.copy(), send_part(1, more=True), send)) for _ in range(4)]
+        slow = [asyncio.create_task(ask(send_part(1, more=True))) for _ in range(4)]
         await asyncio.sleep(0.1)
         body = json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode()
         whole = iter([{"type": "http.request", "body": body}])
@@ -99,7 +102,7 @@ def test_a_body_that_trickles_in_holds_no_place(client: TestClient) -> None:
         async def receive() -> Message:
             return next(whole)
 
-        await client.app(scope.copy(), receive, send)
+        await ask(receive)
         for task in slow:
             task.cancel()
         return int(sent[0]["status"])
