@@ -35,6 +35,10 @@ SUMMARIES = {
 """What `--help` says of each command, without importing it."""
 
 
+EXTRAS = {"calibrate": "serve", "explain": "serve", "fetch": "fetch", "score": "serve", "serve": "serve"}
+"""The extra that brings the libraries of a command; `train` for all others."""
+
+
 class InstalledCommands(click.Group):
     """A group whose commands are the installed entry points."""
 
@@ -48,18 +52,29 @@ class InstalledCommands(click.Group):
             try:
                 command = entry.load()
             except ModuleNotFoundError as error:
-                extra = "serve" if entry.value.startswith("stillwatch.serve.") else "train"
-                raise click.ClickException(
-                    f"{cmd_name}: the library {error.name} is not installed; pip install 'stillwatch[{extra}]'"
-                ) from error
+                raise _tell_missing(cmd_name, error) from error
             if isinstance(command, click.Command):
                 return command
         return None
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a library that it imports only then is told in the same way."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _tell_missing(ctx.invoked_subcommand or "", error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their summaries."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+
+
+def _tell_missing(command: str, error: ModuleNotFoundError) -> click.ClickException:
+    extra = EXTRAS.get(command, "train")
+    return click.ClickException(
+        f"{command}: the library {error.name} is not installed; pip install 'stillwatch[{extra}]'"
+    )
 
 
 @click.command(cls=InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -49,8 +49,9 @@ def load_stream(bundle: Bundle, scratch: Path) -> StreamDetector:
     if bundle.has_stream_model:
         print("stream model: the bundle's")
         return StreamDetector.load(bundle.folder)
+    from stillwatch.train.streams.exporting import export_network
     from stillwatch.train.streams.network import StreamNetwork
-    from stillwatch.train.streams.sealing import build_model, export_network
+    from stillwatch.train.streams.sealing import build_model
 
     print("stream model: random weights of the default shape, for the bundle has none")
     num_attributes, width = len(bundle.manifest.attributes), bundle.manifest.embedding_width

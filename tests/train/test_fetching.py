@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from stillwatch.data.errors import BundleError, SourceError, TrackingError
 from stillwatch.model.bundle import MODEL_CARD, TOKENIZER, Bundle, load_bundle, seal_bundle
-from stillwatch.train.commands import fetch
+from stillwatch.train.fetching import fetch
 from stillwatch.train.tracking import Store, Tracker
 
 CHAMPION = "models:/fetched@champion"

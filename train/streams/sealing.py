@@ -1,21 +1,18 @@
-"""From a fitted stream network to a sealed bundle: export, parity, thresholds with their promise, one hash over all."""
+"""Thresholds with their promise, and a bundle sealed with them; `exporting.py` writes the network.
+
+Needs no torch: whoever calibrates beside a gateway has none.
+"""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
-import torch
 from numpy.typing import NDArray
 from scipy.stats import beta
-from sklearn.linear_model import LogisticRegression
 
-from stillwatch.data.errors import ExportError
 from stillwatch.model.bundle import (
     CALIBRATION,
     MODEL_CARD,
@@ -29,51 +26,16 @@ from stillwatch.model.bundle import (
 from stillwatch.model.calibration import Calibration
 from stillwatch.model.streams.detector import STREAM_FORMAT_VERSION, StreamDetector, StreamModel
 from stillwatch.model.streams.fingerprint import FINGERPRINT_VERSION
-from stillwatch.model.streams.layout import LAYOUT_VERSION, WIDTH, WINDOW
+from stillwatch.model.streams.layout import LAYOUT_VERSION
 from stillwatch.model.streams.observation import Projection
 from stillwatch.model.streams.verdict import Promise, StreamCalibration
-from stillwatch.train.export import strip_metadata
 from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.conformal import ConformalThreshold, calibrate_threshold
-from stillwatch.train.streams.network import LastLogit, StreamNetwork
 
-_TOLERANCE = 1e-3
 _CONFIDENCE = 0.95
 _REVIEW_FACTOR = 10.0
 _MOST_REVIEW = 0.05
 _PLATT = (1.0, 0.0)
-
-
-def export_network(network: StreamNetwork, path: Path) -> None:
-    """Write `stream.onnx` and compare it with the network on drawn vectors.
-
-    Raises:
-        ExportError: the two do not agree; nothing is left at `path`.
-    """
-    last = LastLogit(network).eval()
-    accounts = torch.export.Dim("accounts")
-    example = (torch.zeros(2, WINDOW, WIDTH), torch.tensor([1, WINDOW]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about itself
-        quiet = logging.getLogger("torch.onnx")
-        level = quiet.level
-        quiet.setLevel(logging.ERROR)
-        torch.onnx.export(
-            last,
-            example,
-            str(path),
-            input_names=["vectors", "lengths"],
-            output_names=["logits"],
-            dynamic_shapes=({0: accounts}, {0: accounts}),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-        quiet.setLevel(level)
-    exported = onnx.load(str(path))
-    strip_metadata(exported)
-    onnx.save(exported, str(path))
-    _check_parity(last, path)
 
 
 _SECTION = "## Accounts"
@@ -189,8 +151,8 @@ def tell_streams(card: str, calibration: StreamCalibration) -> str:
             "",
             "The bundle follows accounts, too: given an account, a time and a store of states it says how an account's",
             "requests look together. The promise holds for accounts like those it was made on. Where nobody has run",
-            "`stillwatch calibrate`, those were simulated ones, of families and personas that the stream network has not",
-            "learnt from, though the request model may have: calibrate on your own traffic before acting.",
+            "`stillwatch calibrate`, those were simulated ones, of families and personas that the stream network has",
+            "not learnt from, though the request model may have: calibrate on your own traffic before acting.",
             "",
             *lines,
             f"- Nothing beyond `review` is said before {calibration.min_requests} requests, "
@@ -201,21 +163,6 @@ def tell_streams(card: str, calibration: StreamCalibration) -> str:
     before, _, rest = card.partition(_SECTION + "\n")
     _, heading, after = rest.partition("\n## ")
     return f"{before.rstrip()}\n\n{section}{heading}{after}"
-
-
-def _check_parity(last: LastLogit, path: Path) -> None:
-    import onnxruntime
-
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(16, WINDOW, WIDTH)).astype(np.float32)
-    lengths = rng.integers(1, WINDOW + 1, 16)
-    with torch.no_grad():
-        expected = last(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["logits"], {"vectors": vectors, "lengths": lengths})
-    if not np.abs(found - expected).max() <= _TOLERANCE:  # refuses NaN, too
-        path.unlink()
-        raise ExportError(f"{path.name}: does not say what the network says; the fit diverged, lower learning_rate")
 
 
 def _tell(threshold: ConformalThreshold) -> Promise:
@@ -231,6 +178,8 @@ def _tell(threshold: ConformalThreshold) -> Promise:
 
 
 def _fit_platt(honest: Floats, operators: Floats) -> tuple[float, float]:
+    from sklearn.linear_model import LogisticRegression  # of training: calibrating goes without
+
     maxima = np.concatenate([honest, operators])[:, None]
     labels = np.repeat([0, 1], [len(honest), len(operators)])
     regression = LogisticRegression(C=1e3, class_weight="balanced").fit(maxima, labels)

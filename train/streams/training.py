@@ -20,6 +20,7 @@ from stillwatch.model.scorer import Scorer
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.streams.arrays import Floats
 from stillwatch.train.streams.conformal import take_maxima
+from stillwatch.train.streams.exporting import export_network
 from stillwatch.train.streams.fit import Epoch
 from stillwatch.train.streams.rotations import (
     Rotation,
@@ -29,7 +30,7 @@ from stillwatch.train.streams.rotations import (
     run_rotation,
 )
 from stillwatch.train.streams.scoring import score_streams
-from stillwatch.train.streams.sealing import build_model, export_network, make_calibration, seal_stream_model
+from stillwatch.train.streams.sealing import build_model, make_calibration, seal_stream_model
 from stillwatch.train.streams.settings import StreamsConfig
 from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
 from stillwatch.train.tracking import Tracker

@@ -112,11 +112,21 @@ def test_without_a_verdict_only_fail_closed_blocks_and_a_body_that_cannot_be_rea
     assert REFUSALS[code][0] in range(400, 504)
 
 
-def test_a_missing_library_of_the_service_is_told_with_its_extra() -> None:
-    program = "import sys; sys.modules['fastapi'] = None\nfrom stillwatch.serve.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("library", "extra", "command"),
+    [
+        ("fastapi", "serve", ["serve"]),
+        ("scipy", "serve", ["calibrate", "--benign", "log.jsonl"]),
+        ("mlflow", "fetch", ["fetch", "models:/stillwatch@champion", "--to", "served"]),
+        ("mlflow", "train", ["runs", "list"]),
+    ],
+)
+def test_a_missing_library_is_told_with_its_extra(library: str, extra: str, command: list[str]) -> None:
+    program = f"import sys; sys.modules[{library!r}] = None\nfrom stillwatch.serve.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "fastapi is not installed; pip install 'stillwatch[serve]'" in done.stderr
+    assert f"is not installed; pip install 'stillwatch[{extra}]'" in done.stderr
+    assert library in done.stderr
 
 
 def test_the_service_loads_nothing_of_training() -> None:

@@ -1,15 +1,33 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import stillwatch.train.streams.network as network_module
+from stillwatch.model.bundle import load_bundle
+from stillwatch.train.streams.exporting import export_network
 from stillwatch.train.streams.network import StreamNetwork
-from stillwatch.train.streams.sealing import export_network, make_calibration, tell_streams
+from stillwatch.train.streams.sealing import make_calibration, tell_streams
 
 CARD = "# A bundle\n\nIt scores requests.\n\n## Limits\n\nMany.\n"
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in {"torch", "onnx", "sklearn", "mlflow", "matplotlib", "transformers", "datasets"}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Absent())
+from stillwatch.serve.cli import main
+main()
+"""
+"""The command line where nothing of training is installed."""
 HONEST = np.random.default_rng(1).normal(size=2_000)
 
 
@@ -28,6 +46,20 @@ def test_a_new_calibration_replaces_the_section_of_the_one_before_and_nothing_el
     assert "500 requests" not in second
     assert second.startswith(CARD.rstrip())
     assert second.endswith("\n## After\n\nWords.\n")
+
+
+def test_calibrating_needs_no_library_of_training(tmp_path: Path) -> None:
+    log, out = tmp_path / "log.jsonl", tmp_path / "calibrated"
+    rows = [
+        {"account": name, "time_s": 1.0 + at, "messages": [{"role": "user", "content": f"Name a river near {name}."}]}
+        for at, name in enumerate(("Lima", "Oslo"))
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["calibrate", "--benign", str(log), "--max-account-fpr", "0.5", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "calibrated on 2 honest accounts" in done.stdout
+    assert load_bundle(out).has_stream_model
 
 
 @pytest.mark.slow
