@@ -80,7 +80,7 @@ def find_record(path: Path, record_id: str) -> dict[str, object] | None:
     aside = sorted(path.parent.glob(f"{path.stem}.*Z{path.suffix}"), reverse=True)
     files = [file for file in (path, *aside) if file.is_file()]
     if not files:
-        raise SourceError(f"{path}: no such file; name the service's audit.file")
+        raise SourceError(f"{path}: no such file; name the service's audit.file by --audit")
     return next((record for file in files for record in _iter_records(file) if record.get("id") == record_id), None)
 
 

@@ -79,6 +79,8 @@ def test_a_record_is_explained_with_the_meaning_of_its_reasons(tmp_path: Path) -
 
 def test_an_unknown_id_and_a_missing_file_are_told(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    assert isinstance(CliRunner().invoke(explain, ["one", "--audit", str(path)]).exception, SourceError)
+    elsewhere = CliRunner().invoke(explain, ["one", "--audit", str(path)]).exception
+    assert isinstance(elsewhere, SourceError)
+    assert "by --audit" in str(elsewhere)
     path.write_text("")
     assert isinstance(CliRunner().invoke(explain, ["one", "--audit", str(path)]).exception, InputError)
