@@ -60,7 +60,8 @@ def _list_leaves(value: Mapping[str, object], prefix: str = "") -> list[tuple[st
         elif isinstance(each, list):
             rows.append((prefix + name, "\n".join(map(_explain_code, each)) or "-"))
         else:
-            rows.append((prefix + name, f"{each:.4g}" if isinstance(each, float) and name != "time_s" else str(each)))
+            is_rounded = isinstance(each, float) and not name.endswith("time_s")
+            rows.append((prefix + name, f"{each:.4g}" if is_rounded else str(each)))
     return rows
 
 

@@ -16,6 +16,7 @@ from stillwatch.serve.explaining import explain
 
 RECORD = {
     "id": "one",
+    "request_time_s": 1790000000.25,
     "account_hash": "00ff",
     "request": {"probability": 0.987654321, "reasons": ["extraction_at_or_above_flag", "a_code_of_another_release"]},
     "stream": None,
@@ -71,6 +72,7 @@ def test_a_record_is_explained_with_the_meaning_of_its_reasons(tmp_path: Path) -
     path.write_text(json.dumps(RECORD) + "\n")
     told = CliRunner().invoke(explain, ["one", "--audit", str(path)], env={"COLUMNS": "160"})
     assert told.exit_code == 0
+    assert "1790000000.25" in told.output
     for word in ("request.probability", "0.9877", "reaches the threshold of `flag`", "a_code_of_another_release"):
         assert word in told.output
     plain = CliRunner().invoke(explain, ["one", "--audit", str(path), "--json"])
