@@ -16,5 +16,6 @@ def test_eight_clients_lose_nothing_when_the_service_is_told_to_end(repository: 
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     run = json.loads((tmp_path / "results.json").read_text())["runs"]["drain_1"]
-    assert set(run["statuses"]) <= {"200", "503", "-1"}
+    # 429: a machine that is busy otherwise would answer too late, and says so at once; -1: refused after the end.
+    assert set(run["statuses"]) <= {"200", "429", "503", "-1"}
     assert run["statuses"]["200"] > 20
