@@ -188,5 +188,7 @@ def test_a_full_server_forgets_the_longest_untouched_and_the_others_go_on(
         store.change(name_account(number), lambda _: (large, None))
     assert server.client.dbsize() < 1500
     assert store.change(name_account(1999), lambda kept: (large, kept)) == large
-    assert store.change(name_account(0), lambda kept: (large, kept)) is None
+    # The server looks at a sample when it evicts: one of the oldest may stay, most do not.
+    oldest = [store.change(name_account(number), lambda kept: (large, kept)) for number in range(20)]
+    assert oldest.count(None) > 10
     link.close()
