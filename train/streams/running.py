@@ -111,6 +111,9 @@ def visit_rotations(
 ) -> list[dict[str, object]]:
     """Fit each rotation of a suite, show it to `visit`, and tell the conditions of each.
 
+    The texts and the deal of families and personas are the configuration's; request model, worlds and network of each
+    rotation have a seed of their own, so that three rotations are three seeds, too.
+
     Args:
         suite: names the rotations.
         config: of the stream model.
@@ -123,7 +126,8 @@ def visit_rotations(
     holdouts = deal_rotations(config, pool)
     conditions: list[dict[str, object]] = []
     for number in suite.rotations:
-        workshop = open_workshop(config, holdouts[number], pool, folder / f"rotation-{number}", bundle=bundle)
+        own = config.model_copy(update={"seed": config.seed + number})
+        workshop = open_workshop(own, holdouts[number], pool, folder / f"rotation-{number}", bundle=bundle)
         rotation, train = run_rotation(
             workshop,
             on_epoch=lambda e: console.print(
@@ -135,6 +139,7 @@ def visit_rotations(
         conditions.append(
             {
                 "rotation": number,
+                "seed": own.seed,
                 "families": {side: len(families) for side, families in holdout.families.items()},
                 "personas_trained_on": [*holdout.personas["train"], *holdout.personas["validation"]],
                 "personas_never_seen": list(holdout.unseen_personas),
@@ -214,7 +219,7 @@ def _run_campaigns(
     leaks: dict[str, list[Leak]] = defaultdict(list)
 
     def visit(rotation: Rotation, train: StreamCorpus) -> None:
-        seed = config.seed * 100 + MEASURED_SEED
+        seed = rotation.workshop.config.seed * 100 + MEASURED_SEED
         honest = build_honest(
             rotation.workshop, "calibration", suite.horizon, num_accounts=suite.honest.calibration, seed=seed
         )
