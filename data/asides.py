@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from stillwatch.data.fields import compact_json, read_text
+from stillwatch.data.fields import compact_json, iter_strings, read_text
 from stillwatch.data.limits import Limits
 
 SPOKEN = (
@@ -64,16 +64,9 @@ def iter_texts(value: object, field: str) -> Iterator[str]:
     Raises:
         InputError: a text that cannot be encoded.
     """
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, str):
-            if says_something(each):
-                yield read_text(each, field)
-        elif isinstance(each, Mapping):
-            waiting += reversed(list(each.values()))
-        elif isinstance(each, list):
-            waiting += reversed(each)
+    for text in iter_strings(value):
+        if says_something(text):
+            yield read_text(text, field)
 
 
 def says_something(text: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -174,3 +175,16 @@ def _is_deeper(value: object, max_depth: int) -> bool:
         if not level:
             return False
     return True
+
+
+def iter_strings(value: object) -> Iterator[str]:
+    """Every string within a value, in reading order, however deep it is nested."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            waiting += reversed(list(each.values()))
+        elif isinstance(each, list):
+            waiting += reversed(each)

@@ -28,11 +28,12 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 
 from stillwatch.data.errors import InputError, kind_of
+from stillwatch.data.fields import iter_strings
 from stillwatch.data.limits import DEFAULT_LIMITS
 from stillwatch.data.records import Request
 from stillwatch.serve.service.calls import Held
 from stillwatch.serve.service.refusals import Code, RefusedError
-from stillwatch.serve.service.salvage import iter_strings, salvage_request
+from stillwatch.serve.service.salvage import salvage_request
 from stillwatch.serve.service.settings import QueueConfig, RequestLimitsConfig
 
 ACCOUNT_HEADER = "X-Stillwatch-Account"

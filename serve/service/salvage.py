@@ -8,12 +8,13 @@ request; the door (`parse_request`) stays as strict as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stillwatch.data.dialects import parse_request
 from stillwatch.data.errors import InputError
+from stillwatch.data.fields import iter_strings
 from stillwatch.data.labels import Role
 from stillwatch.data.limits import Limits
 from stillwatch.data.records import Message, Request
@@ -137,16 +138,3 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_encodable(key): _encodable(each) for key, each in value.items()}
     return [_encodable(each) for each in value] if isinstance(value, list) else value
-
-
-def iter_strings(value: object) -> Iterator[str]:
-    """Every string within a value, in reading order, however deep it is nested."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, str):
-            yield each
-        elif isinstance(each, dict):
-            waiting += reversed(list(each.values()))
-        elif isinstance(each, list):
-            waiting += reversed(each)

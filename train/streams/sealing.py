@@ -151,8 +151,9 @@ def tell_streams(card: str, calibration: StreamCalibration) -> str:
             "",
             "The bundle follows accounts, too: given an account, a time and a store of states it says how an account's",
             "requests look together. The promise holds for accounts like those it was made on. Where nobody has run",
-            "`stillwatch calibrate`, those were simulated ones, of families and personas that the stream network has",
-            "not learnt from, though the request model may have: calibrate on your own traffic before acting.",
+            "`stillwatch calibrate`, those were simulated ones: of every persona, with texts of families that the",
+            "stream network has not learnt from, though the request model may have. Calibrate on your own traffic",
+            "before acting on it.",
             "",
             *lines,
             f"- Nothing beyond `review` is said before {calibration.min_requests} requests, "
