@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.serve.service.app import build_app
+from stillwatch.serve.service.closing import accept_all, refuse_handshakes
 from stillwatch.serve.service.events import tell
 from stillwatch.serve.service.exporting import open_tracing
 from stillwatch.serve.service.loading import find_bundle, is_serving, load_model, sign_folder, warm_up
@@ -30,6 +31,7 @@ from stillwatch.serve.service.scoring import Service, build_service
 from stillwatch.serve.service.settings import ListenConfig, ServeConfig
 
 _MAX_HEADER_BYTES = 32 * 1024
+_LAST_HANDSHAKES_S = 0.05  # for those under way: a round trip to a load balancer, with room
 _LAST_CALLS_S = 0.2  # for calls on connections that were accepted in the last moment
 
 
@@ -60,7 +62,11 @@ class DrainingServer(uvicorn.Server):
         uvicorn alone cuts connections that are established but not yet accepted, or whose call it has not read yet.
         """
         self._service.start_draining()  # without a delay, too: each reply is its connection's last
-        last = [connection for listener in sockets or [] for connection in accept_all(listener)]
+        listeners = sockets or []
+        refused = [refuse_handshakes(listener) for listener in listeners]
+        if any(refused):
+            await asyncio.sleep(_LAST_HANDSHAKES_S)  # the loop still accepts
+        last = [connection for listener in listeners for connection in accept_all(listener)]
         for server in self.servers:
             server.close()
         for connection in last:
@@ -159,16 +165,6 @@ def _serve(service: Service, listener: socket.socket) -> None:
         audits=settings.audit.file is not None,
     )
     DrainingServer(uvicorn_config, service, config.drain_delay_s).run(sockets=[listener])
-
-
-def accept_all(listener: socket.socket) -> list[socket.socket]:
-    """The connections that wait for a listening socket that does not block."""
-    accepted: list[socket.socket] = []
-    try:
-        while True:
-            accepted.append(listener.accept()[0])
-    except BlockingIOError:
-        return accepted
 
 
 def bind_socket(config: ListenConfig) -> socket.socket:
