@@ -83,7 +83,7 @@ class Report:
         encoded_bytes: state of an account of the crowd, mean.
         resident_bytes: growth of resident memory an account, the store's own objects included.
         full_encoded_bytes: state of an account with a full window.
-        full_resident_bytes: growth of resident memory for each of those.
+        full_held_bytes: allocated for each of those, the store's own objects included.
         bound: a store that is too small.
         expiry: a store whose accounts stay away.
     """
@@ -106,7 +106,7 @@ class Report:
     encoded_bytes: float
     resident_bytes: float
     full_encoded_bytes: int
-    full_resident_bytes: float
+    full_held_bytes: float
     bound: Bound
     expiry: Expiry
 
@@ -128,8 +128,8 @@ class Report:
                 f"{self.follow_ms / self.new_text.p50_ms:.1%}",
                 f"an account    {self.resident_bytes:,.0f} bytes resident, its state {self.encoded_bytes:,.0f}; "
                 f"a million {self.resident_bytes * million:.2f} GiB",
-                f"a full window {self.full_resident_bytes:,.0f} bytes resident, its state {self.full_encoded_bytes:,}; "
-                f"a million {self.full_resident_bytes * million:.2f} GiB",
+                f"a full window {self.full_held_bytes:,.0f} bytes held, its state {self.full_encoded_bytes:,}; "
+                f"a million {self.full_held_bytes * million:.2f} GiB",
                 f"room for {bound.room:,}: {bound.num_accounts:,} came, {bound.num_kept:,} kept, memory "
                 f"{bound.growth_bytes / 2**20:+.1f} MiB after it was full",
                 f"a month of silence: of {expiry.num_before:,} accounts {expiry.num_after:,} kept; that request waited "

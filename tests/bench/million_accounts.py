@@ -17,6 +17,7 @@ import json
 import resource
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -181,7 +182,7 @@ def measure(crowd: Crowd, bundle: Path, until_s: float) -> Report:
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
         resident = (read_resident_bytes() - before) / len(store)
         encoded = measure_encoded(store, crowd.name)
-        full_encoded, full_resident = measure_full_states(gateway, min(len(store), MOST_BESIDE))
+        full_encoded, full_held = measure_full_states(gateway, min(len(store), MOST_BESIDE))
         return Report(
             bundle=scorer.bundle.version,
             num_accounts=len(store),
@@ -201,7 +202,7 @@ def measure(crowd: Crowd, bundle: Path, until_s: float) -> Report:
             encoded_bytes=encoded,
             resident_bytes=resident,
             full_encoded_bytes=full_encoded,
-            full_resident_bytes=full_resident,
+            full_held_bytes=full_held,
             bound=bound,
             expiry=measure_expiry(gateway, store),
         )
@@ -231,16 +232,21 @@ def measure_bound(gateway: Gateway, crowd: Crowd) -> Bound:
 
 
 def measure_full_states(gateway: Gateway, num_accounts: int) -> tuple[int, float]:
-    """Bytes of a state with a full window, and growth of resident memory for each of so many of them."""
+    """Bytes of a state with a full window, and what a store of so many of them holds for each.
+
+    Allocations are counted: resident memory that the crowd gave back would be taken again, and tell too little.
+    """
     store = gateway.open_store(num_accounts + 1)
     for number in range(3 * WINDOW):
         text = number % len(gateway.texts)
         gateway.send(Arrival("busy", gateway.now_s + 60, text), store, gateway.counter)
     state = store.change("busy", _give)
-    before = read_resident_bytes()
+    tracemalloc.start()
     for number in range(num_accounts):
         store.change(f"account-{number:07d}", lambda _: (bytes(bytearray(state)), None))
-    return len(state), (read_resident_bytes() - before) / num_accounts
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return len(state), held / num_accounts
 
 
 def measure_following(gateway: Gateway, store: MemoryStateStore) -> float:

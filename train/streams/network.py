@@ -1,9 +1,10 @@
 """The stream network: a small causal transformer over request vectors, with a logit after every request.
 
 It learns to give evidence after every request; an account's logit is the mean of the evidence of its last `MEMORY`
-requests, those before the first counting as zero. An honest account may look bad for a moment, most of all among its
-first requests, an operator keeps looking bad, and the threshold is about the worst moment of a thousand. (Learnt
-through the mean, the network only raises its voice: the mean is taken afterwards.)
+requests, those before the first counting as zero, less a doubt that fades as requests add up. An honest account may
+look bad for a moment, and nearly always among its first twenty requests; an operator keeps looking bad, and the
+threshold is about the worst moment of a thousand. Without the doubt those first requests alone would set it. (Learnt
+through mean or doubt, the network only raises its voice: both come afterwards.)
 
 Evidence is weighed with the mean of the account's extraction logits so far beside it: attention could work that out by
 itself but, from few accounts, does not. Each layer looks back over a span of requests and no further, and positions
@@ -23,12 +24,17 @@ from torch.nn import functional
 
 from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW
 
-NETWORK_VERSION = 2
+NETWORK_VERSION = 3
 """Raised whenever the same weights would say something else."""
 
 MEMORY = 8
 """Requests whose evidence a logit averages."""
+DOUBT = 1.5
+"""What is taken off the logit of an account's first request; chosen on the first rotation, see train/README.md."""
+DOUBT_REQUESTS = 128.0
+"""Requests after which the doubt has fallen to 1/e."""
 _REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
+_NUMBER = INDEX["number"]
 _AVERAGED = [INDEX["extraction"]]  # slots whose mean so far stands beside what the layers say
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
@@ -77,18 +83,21 @@ class StreamNetwork(nn.Module):
         return self.ask_members(normalised).mean(0)
 
     @staticmethod
-    def average(evidence: Tensor) -> Tensor:
+    def conclude(evidence: Tensor, vectors: Tensor) -> Tensor:
         """The account's logit after each request.
 
         Args:
             evidence: from `forward`, from the account's first request on or from `MEMORY` requests before the first
                 whose logit is asked for, shape (accounts, requests).
+            vectors: what it was made of, as they are kept, shape (accounts, requests, WIDTH).
 
         Returns:
             shape (accounts, requests).
         """
         padded = functional.pad(evidence, (MEMORY - 1, 0))
-        return functional.avg_pool1d(padded[:, None], MEMORY, stride=1).squeeze(1)
+        average = functional.avg_pool1d(padded[:, None], MEMORY, stride=1).squeeze(1)
+        requests_before = torch.exp(vectors[..., _NUMBER].clamp(min=0.0)) - 1.0
+        return average - DOUBT * torch.exp(-requests_before / DOUBT_REQUESTS)
 
 
 class LastLogit(nn.Module):
@@ -106,7 +115,7 @@ class LastLogit(nn.Module):
             vectors: shape (accounts, WINDOW, WIDTH), oldest first from place 0.
             lengths: how many of them there are, shape (accounts,), each at least 1.
         """
-        logits = self.network.average(self.network(self.network.normalise(vectors)))
+        logits = self.network.conclude(self.network(self.network.normalise(vectors)), vectors)
         return logits.gather(1, (lengths - 1)[:, None]).squeeze(1)
 
 

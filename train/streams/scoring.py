@@ -47,7 +47,7 @@ def score_streams(
             batch[row, : stop - begin] = torch.from_numpy(streams[number][begin:stop].astype(np.float32))
         normalised = network.normalise(batch)
         normalised[:, :, list(blind)] = 0.0
-        scored = network.average(network(normalised)).double().numpy()
+        scored = network.conclude(network(normalised), batch).double().numpy()
         for row, ((number, start, stop), begin) in enumerate(zip(part, begins, strict=True)):
             logits[number][start:stop] = scored[row, start - begin : stop - begin]
     return logits

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from stillwatch.model.streams.layout import WIDTH, WINDOW, Group
+from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW, Group
 from stillwatch.train.streams.examples import GROUPS
-from stillwatch.train.streams.network import MEMORY, LastLogit, StreamNetwork
+from stillwatch.train.streams.network import DOUBT, DOUBT_REQUESTS, MEMORY, LastLogit, StreamNetwork
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.settings import NetworkConfig
 
@@ -75,12 +77,21 @@ def test_a_width_that_heads_do_not_divide_is_refused() -> None:
         NetworkConfig(width=16, num_heads=3)
 
 
-def test_a_logit_is_the_mean_evidence_of_the_last_requests_and_what_never_came_counts_as_none() -> None:
-    evidence = torch.arange(1.0, 21.0)[None]
-    logits = StreamNetwork.average(evidence)[0]
-    assert logits[0] == pytest.approx(1 / MEMORY)
-    assert logits[MEMORY - 1] == pytest.approx(sum(range(1, MEMORY + 1)) / MEMORY)
-    assert logits[19] == pytest.approx(sum(range(21 - MEMORY, 21)) / MEMORY)
+def test_a_logit_is_the_mean_evidence_of_the_last_requests_less_a_doubt_that_fades() -> None:
+    evidence, vectors = torch.arange(1.0, 21.0)[None], torch.zeros(1, 20, WIDTH)
+    vectors[0, :, INDEX["number"]] = torch.log1p(torch.arange(20.0))
+    doubt = [DOUBT * exp(-before / DOUBT_REQUESTS) for before in range(20)]
+    logits = StreamNetwork.conclude(evidence, vectors)[0]
+    assert logits[0] == pytest.approx(1 / MEMORY - DOUBT)  # what never came counts as none
+    assert logits[MEMORY - 1] == pytest.approx(sum(range(1, MEMORY + 1)) / MEMORY - doubt[MEMORY - 1])
+    assert logits[19] == pytest.approx(sum(range(21 - MEMORY, 21)) / MEMORY - doubt[19])
+
+
+def test_of_an_account_of_long_standing_nothing_is_taken_off() -> None:
+    vectors = torch.zeros(1, 1, WIDTH)
+    vectors[..., INDEX["number"]] = np.log1p(100_000)
+    evidence = torch.full((1, 1), 4.0)
+    assert float(StreamNetwork.conclude(evidence, vectors)) == pytest.approx(4.0 / MEMORY)
 
 
 def test_members_learn_apart_and_speak_together() -> None:
