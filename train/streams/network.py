@@ -1,14 +1,16 @@
 """The stream network: a small causal transformer over request vectors, with a logit after every request.
 
 It learns to give evidence after every request; an account's logit is the mean of the evidence of its last `MEMORY`
-requests, those before the first counting as zero, less a doubt that fades as requests add up. An honest account may
-look bad for a moment, and nearly always among its first twenty requests; an operator keeps looking bad, and the
-threshold is about the worst moment of a thousand. Without the doubt those first requests alone would set it. (Learnt
-through mean or doubt, the network only raises its voice: both come afterwards.)
+requests, those before the first counting as zero, less a doubt that fades as requests add up, and more where the
+account's mean extraction logit is above 0. An honest account may look bad for a moment, and nearly always among its
+first twenty requests; an operator keeps looking bad, and the threshold is about the worst moment of a thousand. Without
+the doubt those first requests alone would set it. (Learnt through the mean of evidence, the network only raises its
+voice: all three come afterwards.)
 
 Evidence is weighed with the mean of the account's extraction logits so far beside it: attention could work that out by
-itself but, from few accounts, does not. Each layer looks back over a span of requests and no further, and positions
-count only relative to each other.
+itself but, from few accounts, does not. It still trusts that mean too little where a technique is new to it and the
+account asks for nothing else. Each layer looks back over a span of requests and no further, and positions count only
+relative to each other.
 A logit depends on the last `WINDOW` vectors alone, wherever they stand: what a gateway computes from the vectors that
 an account's state keeps is what one pass over the whole stream computes at that place. Long streams are therefore
 scored in one pass, and a test holds the two equal.
@@ -33,9 +35,11 @@ DOUBT = 1.5
 """What is taken off the logit of an account's first request; chosen on the first rotation, see train/README.md."""
 DOUBT_REQUESTS = 128.0
 """Requests after which the doubt has fallen to 1/e."""
+OVERT = 0.25
+"""Weight of the account's mean extraction logit, where above 0; chosen on the first rotation, too."""
 _REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
-_NUMBER = INDEX["number"]
-_AVERAGED = [INDEX["extraction"]]  # slots whose mean so far stands beside what the layers say
+_NUMBER, _EXTRACTION = INDEX["number"], INDEX["extraction"]
+_AVERAGED = [_EXTRACTION]  # slots whose mean so far stands beside what the layers say
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
 
@@ -96,8 +100,10 @@ class StreamNetwork(nn.Module):
         """
         padded = functional.pad(evidence, (MEMORY - 1, 0))
         average = functional.avg_pool1d(padded[:, None], MEMORY, stride=1).squeeze(1)
-        requests_before = torch.exp(vectors[..., _NUMBER].clamp(min=0.0)) - 1.0
-        return average - DOUBT * torch.exp(-requests_before / DOUBT_REQUESTS)
+        before = torch.exp(vectors[..., _NUMBER].clamp(min=0.0)) - 1.0
+        seen = torch.arange(1, vectors.shape[1] + 1, device=vectors.device)
+        asked = _average_back(vectors[..., [_EXTRACTION]]).squeeze(-1).clamp(min=0.0) * (seen / MEMORY).clamp(max=1.0)
+        return average - DOUBT * torch.exp(-before / DOUBT_REQUESTS) + OVERT * asked
 
 
 class LastLogit(nn.Module):

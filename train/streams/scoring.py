@@ -45,9 +45,9 @@ def score_streams(
         batch = torch.zeros(len(part), longest, streams[0].shape[1])
         for row, ((number, _, stop), begin) in enumerate(zip(part, begins, strict=True)):
             batch[row, : stop - begin] = torch.from_numpy(streams[number][begin:stop].astype(np.float32))
-        normalised = network.normalise(batch)
-        normalised[:, :, list(blind)] = 0.0
-        scored = network.conclude(network(normalised), batch).double().numpy()
+        hidden = list(blind)
+        batch[:, :, hidden] = network.mean[hidden]
+        scored = network.conclude(network(network.normalise(batch)), batch).double().numpy()
         for row, ((number, start, stop), begin) in enumerate(zip(part, begins, strict=True)):
             logits[number][start:stop] = scored[row, start - begin : stop - begin]
     return logits

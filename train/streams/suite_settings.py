@@ -28,9 +28,9 @@ class CaseConfig(Config):
     """Share of extraction, instead of the operator's own."""
     paraphrased: bool = False
     """No two requests share a skeleton: what a perfect paraphrase of each request would leave."""
-    campaigns: Count = 12
+    campaigns: Count = 20
     """Campaigns in each rotation, each with templates of its own."""
-    accounts_each: Count = 4
+    accounts_each: Count = 3
 
 
 class HonestConfig(Config):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW, Group
 from stillwatch.train.streams.examples import GROUPS
-from stillwatch.train.streams.network import DOUBT, DOUBT_REQUESTS, MEMORY, LastLogit, StreamNetwork
+from stillwatch.train.streams.network import DOUBT, DOUBT_REQUESTS, MEMORY, OVERT, LastLogit, StreamNetwork
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.settings import NetworkConfig
 
@@ -85,6 +85,16 @@ def test_a_logit_is_the_mean_evidence_of_the_last_requests_less_a_doubt_that_fad
     assert logits[0] == pytest.approx(1 / MEMORY - DOUBT)  # what never came counts as none
     assert logits[MEMORY - 1] == pytest.approx(sum(range(1, MEMORY + 1)) / MEMORY - doubt[MEMORY - 1])
     assert logits[19] == pytest.approx(sum(range(21 - MEMORY, 21)) / MEMORY - doubt[19])
+
+
+def test_an_account_that_asks_for_nothing_else_is_further_up_and_one_that_asks_otherwise_no_further_down() -> None:
+    evidence, vectors = torch.zeros(1, 20), torch.zeros(3, 20, WIDTH)
+    vectors[..., INDEX["number"]] = np.log1p(100_000)
+    vectors[1, :, INDEX["extraction"]], vectors[2, :, INDEX["extraction"]] = 2.0, -2.0
+    plain, overt, other = StreamNetwork.conclude(evidence.expand(3, 20), vectors)
+    assert float((overt - plain)[-1]) == pytest.approx(2 * OVERT)
+    assert float((overt - plain)[0]) == pytest.approx(2 * OVERT / MEMORY)  # one request is not yet a habit
+    assert torch.equal(other, plain)
 
 
 def test_of_an_account_of_long_standing_nothing_is_taken_off() -> None:
