@@ -75,14 +75,14 @@ def keep_network(
             network.load_state_dict(load_file(path))
             network.eval()
             epochs = tuple(Epoch(**each) for each in json.loads(told["epochs"]))
-            return FittedNetwork(network, epochs, int(told["best"]))
+            return FittedNetwork(network, epochs)
     fitted = make()
     epochs_text = json.dumps([asdict(epoch) for epoch in fitted.epochs])
     part = path.with_suffix(".part")
     save_file(
         {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()},
         part,
-        {"digest": key, "epochs": epochs_text, "best": str(fitted.best)},
+        {"digest": key, "epochs": epochs_text},
     )
     part.replace(path)
     return fitted

@@ -31,12 +31,12 @@ NETWORK_VERSION = 3
 
 MEMORY = 8
 """Requests whose evidence a logit averages."""
-DOUBT = 1.5
-"""What is taken off the logit of an account's first request; chosen on the first rotation, see train/README.md."""
+DOUBT = 0.5
+"""What is taken off the logit of an account's first request; how it was chosen: train/README.md."""
 DOUBT_REQUESTS = 128.0
 """Requests after which the doubt has fallen to 1/e."""
 OVERT = 0.25
-"""Weight of the account's mean extraction logit, where above 0; chosen on the first rotation, too."""
+"""Weight of the account's mean extraction logit, where above 0; chosen with the doubt."""
 _REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
 _NUMBER, _EXTRACTION = INDEX["number"], INDEX["extraction"]
 _AVERAGED = [_EXTRACTION]  # slots whose mean so far stands beside what the layers say

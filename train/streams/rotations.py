@@ -17,7 +17,7 @@ from stillwatch.model.streams.observation import Projection
 from stillwatch.train.progress import bar
 from stillwatch.train.streams.contents import Contents
 from stillwatch.train.streams.corpus import Member, StreamCorpus, build_corpus, iter_records
-from stillwatch.train.streams.fit import Epoch, FittedNetwork, find_epochs, fit_network
+from stillwatch.train.streams.fit import Epoch, FittedNetwork, fit_network
 from stillwatch.train.streams.holdout import Holdout, Side, deal_holdouts
 from stillwatch.train.streams.keeping import keep_corpus, keep_network
 from stillwatch.train.streams.projection import fit_projection
@@ -140,7 +140,7 @@ def build_worlds(workshop: Workshop) -> tuple[StreamCorpus, StreamCorpus]:
 def run_rotation(
     workshop: Workshop, *, on_epoch: Callable[[Epoch], None] | None = None
 ) -> tuple[Rotation, StreamCorpus]:
-    """Simulate, find the number of epochs, and fit on both worlds for as long; the training world comes with it.
+    """Simulate and fit on both worlds; the training world comes with it.
 
     The families of validation are the only ones to learn from that the request model has not learnt from, too: they
     teach the network how little a logit of unseen families says.
@@ -149,9 +149,7 @@ def run_rotation(
     train, validation = build_worlds(workshop)
 
     def run() -> FittedNetwork:
-        found = find_epochs(train, validation, config.network, seed=config.seed, on_epoch=on_epoch)
-        whole = fit_network(train.join(validation), None, config.network, seed=config.seed, num_epochs=found.best + 1)
-        return FittedNetwork(whole.network, found.epochs, found.best)
+        return fit_network(train.join(validation), config.network, seed=config.seed, on_epoch=on_epoch)
 
     path, worlds = workshop.folder / "network.safetensors", (train, validation)
     return Rotation(workshop, keep_network(path, config.network, seed=config.seed, worlds=worlds, make=run)), train

@@ -129,10 +129,7 @@ def visit_rotations(
         own = config.model_copy(update={"seed": config.seed + number})
         workshop = open_workshop(own, holdouts[number], pool, folder / f"rotation-{number}", bundle=bundle)
         rotation, train = run_rotation(
-            workshop,
-            on_epoch=lambda e: console.print(
-                f"epoch {e.number}: loss {e.loss:.3f}, held-out AUROC {e.auroc:.3f}, caught {e.caught:.1%} at 1%"
-            ),
+            workshop, on_epoch=lambda epoch: console.print(f"epoch {epoch.number}: loss {epoch.loss:.3f}")
         )
         visit(rotation, train)
         holdout = workshop.holdout
@@ -147,7 +144,6 @@ def visit_rotations(
                 "request_model_is_held_out": workshop.request.is_held_out,
                 "training_accounts": len(train),
                 "epochs": len(rotation.fitted.epochs),
-                "best_epoch": rotation.fitted.best,
                 "contents": asdict(workshop.contents.count()),
             }
         )

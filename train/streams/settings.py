@@ -66,9 +66,6 @@ class NetworkConfig(Config):
     num_members: Annotated[int, Field(ge=1, le=8)] = 3
     """Networks that learn apart and whose evidence is averaged."""
     epochs: Count = 8
-    """Upper bound; early stopping on held-out families and personas ends sooner."""
-    patience: Count = 4
-    """Epochs without a better held-out result before the fit stops."""
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.02

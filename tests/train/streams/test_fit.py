@@ -12,11 +12,13 @@ from stillwatch.data.errors import ConfigError
 from stillwatch.data.streams.personas import choose_personas
 from stillwatch.data.streams.pool import Pool
 from stillwatch.model.streams.layout import INDEX, WIDTH, Group
+from stillwatch.train.metrics import auroc
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.examples import GROUPS, iter_batches, make_batch
-from stillwatch.train.streams.fit import FittedNetwork, compute_loss, fit_network
+from stillwatch.train.streams.fit import Epoch, FittedNetwork, compute_loss, fit_network
 from stillwatch.train.streams.keeping import keep_network
 from stillwatch.train.streams.network import StreamNetwork
+from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.settings import NetworkConfig
 from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
 
@@ -98,20 +100,24 @@ def test_the_loss_sees_the_peak_of_an_honest_account(corpus: StreamCorpus) -> No
 
 def test_accounts_of_one_label_are_refused(small_pool: Pool) -> None:
     with pytest.raises(ConfigError, match="one label only"):
-        fit_network(make_corpus(small_pool, seed=2, honest=False), None, CONFIG, seed=1)
+        fit_network(make_corpus(small_pool, seed=2, honest=False), CONFIG, seed=1)
 
 
-def test_a_fit_finds_what_tells_operators_and_stops_at_its_best_epoch(corpus: StreamCorpus, small_pool: Pool) -> None:
-    fitted = fit_network(corpus, make_corpus(small_pool, seed=3), CONFIG, seed=1)
-    assert fitted.epochs[fitted.best].auroc > 0.95
-    assert fitted.epochs[fitted.best].merit == max(epoch.merit for epoch in fitted.epochs)
-    assert fitted.epochs[-1].loss < fitted.epochs[0].loss
+def test_a_fit_finds_what_tells_operators(corpus: StreamCorpus, small_pool: Pool) -> None:
+    told: list[Epoch] = []
+    fitted = fit_network(corpus, CONFIG, seed=1, on_epoch=told.append)
+    other = make_corpus(small_pool, seed=3)
+    logits = score_streams(fitted.network, [other.vectors_of(number) for number in range(len(other))])
+    assert auroc(other.is_operator().astype(np.int64), np.array([each.max() for each in logits])) > 0.95
+    assert fitted.epochs == tuple(told)
+    assert [epoch.number for epoch in told] == list(range(CONFIG.epochs))
+    assert told[-1].loss < told[0].loss
 
 
 @pytest.mark.parametrize("batch_size", [4, 16, 512])
 def test_a_fit_may_be_as_short_as_one_step(corpus: StreamCorpus, batch_size: int) -> None:
-    config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1})
-    fitted = fit_network(corpus, None, config, seed=1, num_epochs=1)
+    config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1, "epochs": 1})
+    fitted = fit_network(corpus, config, seed=1)
     assert np.isfinite(fitted.epochs[0].loss)
 
 
@@ -125,13 +131,13 @@ def test_a_kept_network_is_fitted_anew_only_when_its_worlds_settings_or_seed_cha
     def run(config: NetworkConfig, seed: int, world: StreamCorpus) -> FittedNetwork:
         def make() -> FittedNetwork:
             made.append(1)
-            return fit_network(world, None, config, seed=seed, num_epochs=1)
+            return fit_network(world, config, seed=seed)
 
         return keep_network(tmp_path / "network.safetensors", config, seed=seed, worlds=[world], make=make)
 
     first, again = run(short, 1, corpus), run(short, 1, corpus)
     assert len(made) == 1
-    assert (again.epochs, again.best) == (first.epochs, first.best)
+    assert again.epochs == first.epochs
     for name, tensor in first.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], tensor)
     run(short.model_copy(update={"dropout": 0.2}), 1, corpus)
