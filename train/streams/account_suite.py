@@ -209,8 +209,8 @@ def measure_published(worlds: MeasuredWorlds, seed: int) -> tuple[WindowRates, .
 
 
 def list_ablations(rotation: Rotation) -> dict[str, Score]:
-    """Our own statistic with each group of slots hidden."""
-    return {group.value: score_by_network(rotation, GROUPS[group]) for group in Group}
+    """Our own statistic with each group of slots hidden, but for the one that `ALONE` hides anyway."""
+    return {group.value: score_by_network(rotation, GROUPS[group]) for group in Group if group is not Group.OTHERS}
 
 
 def time_network(rotation: Rotation, corpus: StreamCorpus) -> dict[str, float]:

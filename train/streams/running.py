@@ -163,6 +163,7 @@ def _run_accounts(
     def visit(rotation: Rotation, train: StreamCorpus) -> None:
         worlds = make_measured_worlds(rotation.workshop, suite)
         ours = score_by_network(rotation)
+        console.print(f"scoring by {OURS}, with and without other accounts")
         maxima.append(tally_rotation(tallies[OURS], ours, worlds, suite))
         tally_rotation(tallies[ALONE], score_by_network(rotation, GROUPS[Group.OTHERS]), worlds, suite)
         if worlds.moved is not None:
@@ -172,7 +173,9 @@ def _run_accounts(
             moved[0] += int(flagged.sum())
             moved[1] += len(flagged)
         if suite.ablations:
+            ablated[Group.OTHERS.value] = tallies[ALONE]
             for name, score in list_ablations(rotation).items():
+                console.print(f"scoring without {name}")
                 tally_rotation(ablated[name], score, worlds, suite)
         if suite.baselines.run and not windows:
             windows.extend(measure_published(worlds, config.seed))
