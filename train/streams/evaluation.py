@@ -197,7 +197,7 @@ class StreamEvaluation:
 
 def _flag_table(title: str, rows: Mapping[str, FlagRate]) -> Table:
     table = Table(title=title, title_justify="left", box=None)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in (*(f"by {by}" for by in BY), "median", "accounts", "campaigns"):
         table.add_column(column, justify="right")
     for name, rate in rows.items():
@@ -230,7 +230,7 @@ def _window_table(rows: Sequence[WindowRates]) -> Table:
 def _leak_table(shapes: Mapping[str, LeakFigures]) -> Table:
     table = Table(title="leaked before the campaign was flagged", title_justify="left", box=None)
     for column in ("shape", "leaked", "without other accounts", "campaigns flagged", "accounts", "exchanges"):
-        table.add_column(column, justify="left" if column == "shape" else "right")
+        table.add_column(column, justify="left" if column == "shape" else "right", no_wrap=column == "shape")
     for name, each in shapes.items():
         table.add_row(
             name,
