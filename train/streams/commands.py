@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stillwatch.data.errors import BundleError
+from stillwatch.train.consoles import open_console
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -132,12 +133,15 @@ def campaigns(log: Path, bundle: Path | None, scored: Path | None, as_json: bool
         from stillwatch.train.streams.campaign_pictures import draw_campaign
 
         draw_campaign(found[0]).savefig(picture)
+    elif picture is not None:
+        click.echo("No campaign was found, so there is no picture", err=True)
     if as_json:
         click.echo(json.dumps([campaign.to_json() for campaign in found], indent=2))
         return
-    table = Table(title=f"{len(found)} campaigns", title_justify="left", box=None)
+    title = f"{len(found)} campaign{'s' * (len(found) != 1)}"
+    table = Table(title=title, title_justify="left", box=None)
     for column in ("campaign", "accounts", "flagged", "exchanges", "leaked", "first seen", "last seen", "techniques"):
-        table.add_column(column, justify="left" if column in ("campaign", "techniques") else "right", overflow="fold")
+        table.add_column(column, justify="left" if column in ("campaign", "techniques") else "right", no_wrap=True)
     for campaign in found:
         shown = campaign.to_json()
         techniques = shown["techniques"]
@@ -149,9 +153,9 @@ def campaigns(log: Path, bundle: Path | None, scored: Path | None, as_json: bool
             f"{campaign.num_leaked:,}",
             _tell_time(campaign.first_s),
             _tell_time(campaign.last_s),
-            ", ".join(techniques) if isinstance(techniques, dict) else "",
+            "\n".join(techniques) if isinstance(techniques, dict) else "",
         )
-    Console().print(table)
+    open_console().print(table)
 
 
 def _tell_time(time_s: float) -> str:

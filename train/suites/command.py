@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stillwatch.data.records import LabelledRequest
 from stillwatch.model.render import render_text
+from stillwatch.train.consoles import open_console
 from stillwatch.train.results import DIMENSIONS
 from stillwatch.train.suites.evaluation import Evaluation
 from stillwatch.train.suites.keeping import EXPERIMENT, track_evaluation, write_html
@@ -133,7 +134,7 @@ def deliver(evaluation: Evaluation, records: Sequence[LabelledRequest], order: O
     if order.json_path is not None and str(order.json_path) == "-":
         click.echo(json.dumps(evaluation.to_json(), ensure_ascii=False))
     else:
-        print_evaluation(Console(), evaluation, slices=order.slices)
+        print_evaluation(open_console(), evaluation, slices=order.slices)
         if order.json_path is not None:
             evaluation.write(order.json_path)
     if order.html_path is not None:
@@ -191,7 +192,7 @@ def run_suite_of_streams(order: Order) -> None:
     if order.json_path is not None and str(order.json_path) == "-":
         click.echo(json.dumps(evaluation.to_json()))
         return
-    evaluation.print(Console())
+    evaluation.print(open_console())
     if order.json_path is not None:
         evaluation.write(order.json_path)
 
