@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from stillwatch.train.config import load_config
+from stillwatch.train.consoles import open_console
 
 
 @click.command()
@@ -52,7 +53,7 @@ def train(
     if as_json:
         click.echo(json.dumps(outcome.results.to_json(), indent=2))
     else:
-        print_results(Console(), outcome.results)
+        print_results(open_console(), outcome.results)
     # Not the console: it would break a long path or address where the terminal ends.
     click.echo(f"Bundle      {outcome.bundle.folder} ({outcome.bundle.version})", err=True)
     click.echo(f"Run         {outcome.page or outcome.run_id}", err=True)

@@ -16,7 +16,7 @@ from stillwatch.data.streams.operators import Operator, load_operators
 from stillwatch.train.streams.corpus import Member, StreamCorpus
 from stillwatch.train.streams.measures import BY
 from stillwatch.train.streams.rotations import MEASURED_SEED, Workshop
-from stillwatch.train.streams.suite_settings import CaseConfig, StreamSuiteConfig
+from stillwatch.train.streams.suite_settings import CaseConfig, StreamSuiteConfig, SuiteConfig
 from stillwatch.train.streams.worlds import make_honest, make_named_campaigns
 
 EVALUATOR = "evaluator"
@@ -46,10 +46,8 @@ def make_measured_worlds(workshop: Workshop, suite: StreamSuiteConfig) -> Measur
     operators = {case.name: find_operator(case) for case in suite.cases}
     honest = suite.honest
     seed = workshop.config.seed * 100 + MEASURED_SEED
-    calibration, fresh = (
-        build_honest(workshop, name, suite.horizon, num_accounts=count, seed=seed + place)
-        for place, (name, count) in enumerate((("calibration", honest.calibration), ("fresh", honest.fresh)))
-    )
+    calibration = build_calibration(workshop, suite)
+    fresh = _build_honest(workshop, "fresh", suite.horizon, num_accounts=honest.fresh, seed=seed + 1)
     moved = None
     if honest.moved:
         moved = workshop.build(
@@ -73,7 +71,13 @@ def make_measured_worlds(workshop: Workshop, suite: StreamSuiteConfig) -> Measur
     return MeasuredWorlds(calibration, fresh, moved, evaluators, cases)
 
 
-def build_honest(workshop: Workshop, name: str, horizon: int, *, num_accounts: int, seed: int) -> StreamCorpus:
+def build_calibration(workshop: Workshop, suite: SuiteConfig) -> StreamCorpus:
+    """The honest accounts that thresholds are set on; a rotation's are the same in every suite."""
+    seed = workshop.config.seed * 100 + MEASURED_SEED
+    return _build_honest(workshop, "calibration", suite.horizon, num_accounts=suite.honest.calibration, seed=seed)
+
+
+def _build_honest(workshop: Workshop, name: str, horizon: int, *, num_accounts: int, seed: int) -> StreamCorpus:
     """Honest accounts of the tested families, of all personas by their weights."""
     members = make_honest(
         workshop.pools["test"], workshop.holdout.personas["test"], num_accounts=num_accounts, seed=seed

@@ -2,10 +2,9 @@
 
 It learns to give evidence after every request; an account's logit is the mean of the evidence of its last `MEMORY`
 requests, those before the first counting as zero, less a doubt that fades as requests add up, and more where the
-account's mean extraction logit is above 0. An honest account may look bad for a moment, and nearly always among its
-first twenty requests; an operator keeps looking bad, and the threshold is about the worst moment of a thousand. Without
-the doubt those first requests alone would set it. (Learnt through the mean of evidence, the network only raises its
-voice: all three come afterwards.)
+account's mean extraction logit is above 0. An honest account may look bad for a moment, most of all among
+its first requests, an operator keeps looking bad, and the threshold is about the worst moment of a thousand. (Learnt
+through the mean of evidence, the network only raises its voice: all three come afterwards.)
 
 Evidence is weighed with the mean of the account's extraction logits so far beside it: attention could work that out by
 itself but, from few accounts, does not. It still trusts that mean too little where a technique is new to it and the

@@ -32,10 +32,9 @@ from stillwatch.train.streams.conformal import calibrate_threshold, count_needed
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.evaluation import StreamEvaluation
 from stillwatch.train.streams.examples import GROUPS
-from stillwatch.train.streams.measured_worlds import build_honest, make_measured_worlds
+from stillwatch.train.streams.measured_worlds import build_calibration, make_measured_worlds
 from stillwatch.train.streams.measures import find_flags, measure_alarms
 from stillwatch.train.streams.rotations import (
-    MEASURED_SEED,
     Rotation,
     deal_rotations,
     load_pool,
@@ -218,10 +217,7 @@ def _run_campaigns(
     leaks: dict[str, list[Leak]] = defaultdict(list)
 
     def visit(rotation: Rotation, train: StreamCorpus) -> None:
-        seed = rotation.workshop.config.seed * 100 + MEASURED_SEED
-        honest = build_honest(
-            rotation.workshop, "calibration", suite.horizon, num_accounts=suite.honest.calibration, seed=seed
-        )
+        honest = build_calibration(rotation.workshop, suite)
         rate = next(rate for rate in suite.rates if len(honest) >= count_needed(rate))
         scores = (score_by_network(rotation), score_by_network(rotation, GROUPS[Group.OTHERS]))
         maxima = [take_maxima(score(honest, range(len(honest))), suite.horizon) for score in scores]

@@ -30,7 +30,7 @@ def score_streams(
         for each account the logit after each request, shape (requests,).
     """
     network.eval()
-    overlap = WINDOW - 1
+    overlap, hidden = WINDOW - 1, list(blind)
     pieces = [
         (number, start, min(start + _STRETCH, len(stream)))
         for number, stream in enumerate(streams)
@@ -45,7 +45,6 @@ def score_streams(
         batch = torch.zeros(len(part), longest, streams[0].shape[1])
         for row, ((number, _, stop), begin) in enumerate(zip(part, begins, strict=True)):
             batch[row, : stop - begin] = torch.from_numpy(streams[number][begin:stop].astype(np.float32))
-        hidden = list(blind)
         batch[:, :, hidden] = network.mean[hidden]
         scored = network.conclude(network(network.normalise(batch)), batch).double().numpy()
         for row, ((number, start, stop), begin) in enumerate(zip(part, begins, strict=True)):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stillwatch.train.consoles import open_console
 from stillwatch.train.suites.comparison import (
     FIGURES,
     MAIN_FIGURE,
@@ -68,7 +69,7 @@ def compare_evaluations(
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
     else:
-        print_comparison(Console(), comparison, slices=slices)
+        print_comparison(open_console(), comparison, slices=slices)
 
 
 def print_comparison(console: Console, comparison: Comparison, *, slices: tuple[str, ...] = SLICES) -> None:

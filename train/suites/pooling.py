@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from stillwatch.train.consoles import open_console
 from stillwatch.train.results import DIMENSIONS
 from stillwatch.train.suites.fetching import load_evaluation
 from stillwatch.train.suites.keeping import EXPERIMENT, track_evaluation, write_html
@@ -44,7 +44,7 @@ def pool(
     if json_path is not None and str(json_path) == "-":
         click.echo(json.dumps(pooled.to_json(), ensure_ascii=False))
     else:
-        print_evaluation(Console(), pooled, slices=slices)
+        print_evaluation(open_console(), pooled, slices=slices)
         if json_path is not None:
             pooled.write(json_path)
     if html_path is not None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from stillwatch.data.errors import InputError, TrackingError
+from stillwatch.train.consoles import open_console
 from stillwatch.train.ledger import Promotion
 from stillwatch.train.promotion import Candidacy, find_candidacy, hand_over
 from stillwatch.train.suites.decision import MAX_TAG_CHARACTERS, Check, Decision, Outcome
@@ -161,7 +161,7 @@ def _show(result: Result, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return
-    console = Console()
+    console = open_console()
     if result.decision is not None:
         console.print(_checks_table(result.decision.checks))
     if result.sentence:
