@@ -7,7 +7,6 @@ It never looks at test families, and never validates on random rows: those measu
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from stillwatch.train.classifier import build_network, check_window, pad_token_i
 from stillwatch.train.config import FitConfig, ModelConfig
 from stillwatch.train.examples import Examples, WindowCollator, cut_windows
 from stillwatch.train.probing import fit_heads
+from stillwatch.train.processes import count_processes
 from stillwatch.train.progress import FitBar
 from stillwatch.train.sampling import FamilySampler, SourceShare
 from stillwatch.train.trainer import RequestTrainer
@@ -190,8 +190,8 @@ class _Plan:
 
     def _make_trainer(self, network: RequestClassifier, seed: int, folder: Path) -> RequestTrainer:
         config, held_out = self.config, self.held_out if len(self.held_out) else None
-        num_processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
-        steps = max(1, self.num_draws // (config.batch_size * num_processes) // config.evaluations_per_epoch)
+        draws_per_step = config.batch_size * count_processes()
+        steps = max(1, self.num_draws // draws_per_step // config.evaluations_per_epoch)
         arguments = TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=self.epochs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -43,13 +42,15 @@ def train(
     # Torch and its friends are loaded only now, so that a wrong configuration is told at once.
     from stillwatch.train.pipeline import follow
     from stillwatch.train.pipeline import train as run
+    from stillwatch.train.processes import is_lead, parting
     from stillwatch.train.tables import print_results
 
-    if os.environ.get("RANK", "0") != "0":
-        follow(config, folder=target, resume=resume)
+    if not is_lead():
+        with parting():
+            follow(config, folder=target, resume=resume)
         return
-    console = Console(stderr=True)
-    outcome = run(config, folder=target, console=console, resume=resume)
+    with parting():
+        outcome = run(config, folder=target, console=Console(stderr=True), resume=resume)
     if as_json:
         click.echo(json.dumps(outcome.results.to_json(), indent=2))
     else:

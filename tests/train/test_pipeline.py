@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ from stillwatch.train.tracking import Store
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-c", "from stillwatch.serve.cli import main; main()"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+TOGETHER = [*TORCHRUN, "--standalone", "--nproc-per-node=2", "--no-python", *COMMAND]
 GENERATED = 160
 FIRST = "first-of-the-runs-" * 6  # longer than a line of the narrowest terminal
 SYSTEMS = ["stillwatch", "tfidf", "frozen_encoder"]
@@ -84,9 +86,11 @@ class Workplace:
     def store(self) -> Store:
         return Store.open(self.uri)
 
-    def start(self, *arguments: str, uri: str | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, uri: str | None = None, command: Sequence[str] = COMMAND
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             cwd=self.folder,
             env={**os.environ, "MLFLOW_TRACKING_URI": uri or self.uri, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -94,8 +98,10 @@ class Workplace:
             text=True,
         )
 
-    def call(self, *arguments: str, uri: str | None = None) -> subprocess.CompletedProcess[str]:
-        process = self.start(*arguments, uri=uri)
+    def call(
+        self, *arguments: str, uri: str | None = None, command: Sequence[str] = COMMAND
+    ) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, uri=uri, command=command)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
@@ -335,6 +341,21 @@ def test_evaluate_with_json_prints_its_results_and_nothing_else(place: Workplace
         "ambiguous": 2,
         STREAM_ONLY: 3,
     }
+
+
+@pytest.mark.usefixtures("second")  # whose versions are counted
+def test_two_processes_train_one_model_in_one_run(place: Workplace, run: RunRecord) -> None:
+    before = {one.id for one in place.store.list_runs("trial")}
+    apart = ("--set", "tracking.register_as=null", "--set", "split.num_folds=2", "--folder", "together")
+    done = place.call("train", "--config", "tiny.yaml", *apart, "--json", command=TOGETHER)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == json.loads((place.folder / "together" / "results.json").read_text())
+    made = [one for one in place.store.list_runs("trial") if one.id not in before]
+    assert sorted(one.name for one in made) == sorted(
+        ["tiny", *(one.name for one in place.store.list_runs("trial") if one.parent == run.id)]
+    )
+    assert {one.status for one in made} == {"FINISHED"}
+    assert Scorer.load(place.folder / "together" / "bundle", num_threads=1).bundle.manifest.name == "tiny-bundle"
 
 
 def test_a_store_that_does_not_answer_is_refused_before_any_data_is_read(place: Workplace) -> None:
