@@ -86,9 +86,7 @@ class Workplace:
     def store(self) -> Store:
         return Store.open(self.uri)
 
-    def start(
-        self, *arguments: str, uri: str | None = None, command: Sequence[str] = COMMAND
-    ) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, uri: str | None = None, command: Sequence[str] = COMMAND) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,

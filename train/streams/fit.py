@@ -101,6 +101,7 @@ def build_network(config: NetworkConfig) -> StreamNetwork:
         num_heads=config.num_heads,
         dropout=config.dropout,
         num_members=config.num_members,
+        num_blind=config.num_blind,
     )
 
 

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW
+from stillwatch.model.streams.layout import INDEX, SLOTS, WIDTH, WINDOW, Group
 
-NETWORK_VERSION = 3
+NETWORK_VERSION = 4
 """Raised whenever the same weights would say something else."""
 
 MEMORY = 8
@@ -39,6 +39,7 @@ OVERT = 0.25
 _REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
 _NUMBER, _EXTRACTION = INDEX["number"], INDEX["extraction"]
 _AVERAGED = [_EXTRACTION]  # slots whose mean so far stands beside what the layers say
+_UNSEEN_BY_BLIND = [place for place, slot in enumerate(SLOTS) if slot.group is Group.EMBEDDING]
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
 
@@ -47,9 +48,17 @@ class StreamNetwork(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    sight: Tensor
 
     def __init__(
-        self, *, width: int = 64, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1, num_members: int = 1
+        self,
+        *,
+        width: int = 64,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        dropout: float = 0.1,
+        num_members: int = 1,
+        num_blind: int = 0,
     ) -> None:
         """Build with fresh weights.
 
@@ -59,8 +68,13 @@ class StreamNetwork(nn.Module):
             num_heads: attention heads.
             dropout: within the layers.
             num_members: whose evidence is averaged: one alone is sure of itself where another is not.
+            num_blind: how many of them never see the slots of the embedding: families to come stand where none stood,
+                and who judges by place alone misses operators that extract with few of their requests.
         """
         super().__init__()
+        sight = torch.ones(num_members, WIDTH)
+        sight[num_members - num_blind :, _UNSEEN_BY_BLIND] = 0.0
+        self.register_buffer("sight", sight)
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("scale", torch.ones(WIDTH))
         self.members = nn.ModuleList(_Member(width, num_layers, num_heads, dropout) for _ in range(num_members))
@@ -79,7 +93,7 @@ class StreamNetwork(nn.Module):
         Returns:
             shape (members, accounts, requests).
         """
-        return torch.stack([member(normalised) for member in self.members])
+        return torch.stack([member(normalised * self.sight[n]) for n, member in enumerate(self.members)])
 
     def forward(self, normalised: Tensor) -> Tensor:
         """The members' mean, shape (accounts, requests); see `ask_members`."""

@@ -23,7 +23,7 @@ from stillwatch.train.streams.keeping import keep_corpus, keep_network
 from stillwatch.train.streams.projection import fit_projection
 from stillwatch.train.streams.request_models import RequestModel, load_request_model
 from stillwatch.train.streams.settings import PoolConfig, StreamsConfig
-from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
+from stillwatch.train.streams.worlds import draw_personas, make_drawn_campaigns, make_drawn_honest, make_honest
 
 _PROJECTED_REQUESTS = 10  # of each account, for the projection
 _TRAIN_SEED, _VALIDATION_SEED = 1, 2
@@ -166,6 +166,7 @@ def _make_world(workshop: Workshop, side: Side, share: float, number: int) -> li
     honest = make_honest(
         pool, personas, num_accounts=max(20, round(share * world.honest_accounts)), seed=seed, evenly=True
     )
+    honest += make_drawn_honest(pool, num_accounts=round(share * world.drawn_accounts), seed=seed)
     return honest + make_drawn_campaigns(
         pool,
         personas,
@@ -173,6 +174,7 @@ def _make_world(workshop: Workshop, side: Side, share: float, number: int) -> li
         most_accounts=world.most_accounts,
         num_requests=world.requests,
         seed=seed,
+        drawn=draw_personas(pool, world.drawn_manners, seed=f"{seed}/manners"),
     )
 
 

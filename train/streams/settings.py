@@ -47,13 +47,18 @@ class WorldConfig(Config):
     """How many accounts are simulated, and how long each is followed."""
 
     honest_accounts: Annotated[int, Field(ge=20)] = 1500
-    campaigns: Annotated[int, Field(ge=4)] = 300
+    """Honest accounts of the personas that a rotation trains on, as many of each."""
+    drawn_accounts: Annotated[int, Field(ge=0)] = 1500
+    """Honest accounts of users drawn at random, each of its own; see `honest.py`."""
+    drawn_manners: Annotated[int, Field(ge=0)] = 20
+    """Users drawn at random whose manners every second campaign takes on."""
+    campaigns: Annotated[int, Field(ge=4)] = 600
     most_accounts: Count = 60
     """Accounts of the largest campaign; most have a few."""
     requests: Annotated[int, Field(ge=16)] = 128
     """Requests of an account, from its first."""
     validation_share: Share = 0.25
-    """Honest accounts and campaigns of the validation world, as a share of the above."""
+    """Accounts and campaigns of the validation world, as a share of the above."""
 
 
 class NetworkConfig(Config):
@@ -65,6 +70,8 @@ class NetworkConfig(Config):
     dropout: Share = 0.1
     num_members: Annotated[int, Field(ge=1, le=8)] = 3
     """Networks that learn apart and whose evidence is averaged."""
+    num_blind: Annotated[int, Field(ge=0, le=8)] = 1
+    """How many of them never see where a text stands among others: new families stand where none stood before."""
     epochs: Count = 8
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
@@ -95,6 +102,8 @@ class NetworkConfig(Config):
     def _fits(self) -> NetworkConfig:
         if self.width % self.num_heads:
             raise ValueError("width must be a multiple of num_heads")
+        if self.num_blind > self.num_members:
+            raise ValueError("num_blind must be at most num_members")
         if self.max_steps < WINDOW:
             raise ValueError(f"max_steps must be at least {WINDOW}, what an account's state keeps")
         return self

@@ -31,9 +31,15 @@ def shrink_model(config: StreamsConfig) -> StreamsConfig:
             "pool": config.pool.model_copy(update={"per_class": 3}),
             "request": config.request.model_copy(update={"model": model, "fit": fit, "rows_per_family": 8}),
             "world": config.world.model_copy(
-                update={"honest_accounts": 600, "campaigns": 150, "most_accounts": 30, "requests": 64}
+                update={
+                    "honest_accounts": 300,
+                    "drawn_accounts": 300,
+                    "campaigns": 150,
+                    "most_accounts": 30,
+                    "requests": 64,
+                }
             ),
-            "network": config.network.model_copy(update={"num_members": 1}),
+            "network": config.network.model_copy(update={"num_members": 1, "num_blind": 0}),
         }
     )
 

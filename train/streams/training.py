@@ -117,7 +117,7 @@ def _try_on_fresh_accounts(rotation: Rotation) -> tuple[Floats, NDArray[np.bool_
     members += make_drawn_campaigns(
         pool,
         personas,
-        num_campaigns=max(4, config.world.campaigns // 5),
+        num_campaigns=max(4, config.world.campaigns // 10),
         most_accounts=config.world.most_accounts,
         num_requests=config.world.requests,
         seed=seed,

@@ -1,20 +1,24 @@
-"""Worlds: the accounts that a stream model learns from, is stopped by, is calibrated on and is measured on.
+"""Worlds: the accounts that a stream model learns from, is calibrated on and is measured on.
 
-A world has a seed of its own, so no account stands in two. Honest accounts come by their personas' weights; operators
-to learn from are drawn at random (`operators.py`), named ones are only ever measured.
+A world has a seed of its own, so no account stands in two. Honest accounts to measure come by their personas' weights.
+To learn from, operators are drawn at random (`operators.py`), named ones are only ever measured; half of the honest
+users are drawn, too (`honest.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from random import Random
 
 from stillwatch.data.errors import ConfigError
+from stillwatch.data.labels import Label
 from stillwatch.data.streams.operators import Operator, load_operators
 from stillwatch.data.streams.personas import Persona, choose_personas
 from stillwatch.data.streams.pool import Pool
 from stillwatch.data.streams.simulator import simulate_accounts, simulate_campaign
 from stillwatch.train.streams.corpus import Member
+from stillwatch.train.streams.honest import draw_persona
 from stillwatch.train.streams.operators import draw_operator
 
 _SIZES = ((0.6, 1, 3), (0.85, 4, 12), (1.0, 13, 60))
@@ -46,8 +50,43 @@ def make_honest(
     ]
 
 
+def make_drawn_honest(pool: Pool, *, num_accounts: int, seed: int) -> list[Member]:
+    """Honest accounts each of a user of its own, drawn at random; those that find nothing in the pool drawn anew.
+
+    Args:
+        pool: their texts.
+        num_accounts: how many.
+        seed: of this world.
+    """
+    return [
+        Member(simulate_accounts(pool, num_accounts=1, seed=seed * 100_003 + number, personas=[persona])[0])
+        for number, persona in enumerate(draw_personas(pool, num_accounts, seed=f"{seed}/honest"))
+    ]
+
+
+def draw_personas(pool: Pool, num: int, *, seed: str) -> list[Persona]:
+    """Honest users drawn at random who find something in the pool.
+
+    Raises:
+        ConfigError: hardly one does.
+    """
+    kinds = sorted({group.kind for group in pool.groups if group.kind and group.label is Label.BENIGN})
+    drawn = (draw_persona(kinds, seed=f"{seed}/{number}") for number in range(20 * num))
+    found = list(islice((persona for persona in drawn if _finds(pool, persona)), num))
+    if len(found) < num:
+        raise ConfigError("world: hardly an honest user finds what it draws; give more benign families")
+    return found
+
+
 def make_drawn_campaigns(
-    pool: Pool, personas: Sequence[str], *, num_campaigns: int, most_accounts: int, num_requests: int, seed: int
+    pool: Pool,
+    personas: Sequence[str],
+    *,
+    num_campaigns: int,
+    most_accounts: int,
+    num_requests: int,
+    seed: int,
+    drawn: Sequence[Persona] = (),
 ) -> list[Member]:
     """Accounts of operators that are drawn at random; those that find nothing in the pool are drawn anew.
 
@@ -59,9 +98,10 @@ def make_drawn_campaigns(
             honesty.
         num_requests: mean requests of an account, fewer in a large campaign.
         seed: of this world.
+        drawn: honest users whose manners every second campaign takes on instead; nobody is honest by being new.
     """
     named = load_operators()
-    manners = choose_personas(tuple(personas))
+    known = choose_personas(tuple(personas))
     members: list[Member] = []
     number = made = 0
     while made < num_campaigns:
@@ -72,6 +112,7 @@ def make_drawn_campaigns(
         each = max(
             min(num_requests, _LEAST_REQUESTS), min(num_requests, _REQUESTS_OF_A_CAMPAIGN * num_requests // size)
         )
+        manners = drawn if drawn and number % 2 else known
         operator = draw_operator(named, seed=f"{seed}/{number}", num_accounts=size, num_requests=each)
         try:
             campaign = simulate_campaign(pool, shape=operator, seed=seed * 100_003 + number, personas=manners)

@@ -116,7 +116,7 @@ def test_a_fit_finds_what_tells_operators(corpus: StreamCorpus, small_pool: Pool
 
 @pytest.mark.parametrize("batch_size", [4, 16, 512])
 def test_a_fit_may_be_as_short_as_one_step(corpus: StreamCorpus, batch_size: int) -> None:
-    config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1, "epochs": 1})
+    config = CONFIG.model_copy(update={"batch_size": batch_size, "num_members": 1, "num_blind": 0, "epochs": 1})
     fitted = fit_network(corpus, config, seed=1)
     assert np.isfinite(fitted.epochs[0].loss)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stillwatch.model.streams.layout import INDEX, WIDTH, WINDOW, Group
+from stillwatch.model.streams.layout import INDEX, SLOTS, WIDTH, WINDOW, Group
 from stillwatch.train.streams.examples import GROUPS
 from stillwatch.train.streams.network import DOUBT, DOUBT_REQUESTS, MEMORY, OVERT, LastLogit, StreamNetwork
 from stillwatch.train.streams.scoring import score_streams
@@ -102,6 +102,21 @@ def test_of_an_account_of_long_standing_nothing_is_taken_off() -> None:
     vectors[..., INDEX["number"]] = np.log1p(100_000)
     evidence = torch.full((1, 1), 4.0)
     assert float(StreamNetwork.conclude(evidence, vectors)) == pytest.approx(4.0 / MEMORY)
+
+
+def test_a_blind_member_never_sees_where_a_text_stands_among_others() -> None:
+    torch.manual_seed(4)
+    network = StreamNetwork(width=16, num_heads=2, num_members=2, num_blind=1).eval()
+    rows = torch.randn(2, 9, WIDTH)
+    moved, sent = rows.clone(), rows.clone()
+    moved[..., [place for place, slot in enumerate(SLOTS) if slot.group is Group.EMBEDDING]] += 1.0
+    sent[..., INDEX["repetition"]] += 1.0
+    with torch.no_grad():
+        sees, blind = network.ask_members(rows) - network.ask_members(moved)
+        told = (network.ask_members(rows) - network.ask_members(sent))[1]
+    assert float(sees.abs().max()) > 1e-3
+    assert float(blind.abs().max()) == 0.0
+    assert float(told.abs().max()) > 1e-3
 
 
 def test_members_learn_apart_and_speak_together() -> None:

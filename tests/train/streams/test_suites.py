@@ -28,7 +28,14 @@ from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
 SMALL = {
     "pool": {"per_class": 2, "folder": None},
     "request": {"per_rotation": False},
-    "world": {"honest_accounts": 24, "campaigns": 6, "most_accounts": 2, "requests": 20},
+    "world": {
+        "honest_accounts": 24,
+        "drawn_accounts": 8,
+        "drawn_manners": 2,
+        "campaigns": 6,
+        "most_accounts": 2,
+        "requests": 20,
+    },
     "network": {"width": 16, "num_heads": 2, "epochs": 2, "batch_size": 16},
     "calibration": {"accounts": 40, "account_fpr": 0.05, "horizon": 30},
     "num_threads": 1,
