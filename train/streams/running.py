@@ -132,6 +132,7 @@ def visit_rotations(
         )
         visit(rotation, train)
         holdout = workshop.holdout
+        honest = [member.stream.persona for member in train.members if member.stream.persona is not None]
         conditions.append(
             {
                 "rotation": number,
@@ -142,6 +143,7 @@ def visit_rotations(
                 "request_model": workshop.request.scorer.bundle.version,
                 "request_model_is_held_out": workshop.request.is_held_out,
                 "training_accounts": len(train),
+                "training_accounts_of_drawn_users": sum(name not in holdout.personas["train"] for name in honest),
                 "epochs": len(rotation.fitted.epochs),
                 "contents": asdict(workshop.contents.count()),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -25,7 +26,7 @@ from stillwatch.train.streams.running import load_stream_suite, run_stream_suite
 from stillwatch.train.streams.settings import StreamsConfig
 from stillwatch.train.streams.worlds import make_drawn_campaigns, make_honest
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "pool": {"per_class": 2, "folder": None},
     "request": {"per_rotation": False},
     "world": {
@@ -108,6 +109,8 @@ def test_a_suite_of_accounts_tells_figures_with_intervals_for_us_and_every_basel
     assert "stream-only" not in result["cases"]  # the tiny pool holds no such family
     assert [check["promised"] for check in result["promises"]] == [0.05, 0.1]
     assert set(result["ablations"]) >= {"content", "others", "pace"}
+    (rotation,) = result["conditions"]["rotations"]
+    assert rotation["training_accounts_of_drawn_users"] == SMALL["world"]["drawn_accounts"]
     assert any("learnt from tested families" in note for note in result["notes"])
     evaluation.print(Console(quiet=True))
 
