@@ -26,6 +26,7 @@ from stillwatch.train.figures import draw_figures
 from stillwatch.train.final import build_cascade, calibrate, choose_final, fit_all, list_learnt
 from stillwatch.train.ledger import VersionRecord
 from stillwatch.train.planning import Loaded, describe_records, load_records, plan_folds
+from stillwatch.train.processes import leave_group
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.results import Results, group_records
 from stillwatch.train.rotation import FoldResult, fit_fold, measure_folds, score_fold
@@ -91,6 +92,7 @@ def train(config: TrainConfig, *, folder: Path, console: Console, resume: bool =
         evaluation.write(folder / EVALUATION)
         tracker.log_text((folder / EVALUATION).read_text("utf-8"), EVALUATION)
         final, learnt_from = choose_final(loaded, fold_results, config, folder, tracker, resume)
+        leave_group()
         trained = {
             "config": config.name,
             "dataset_digest": digest,
@@ -139,6 +141,7 @@ def follow(config: TrainConfig, *, folder: Path, resume: bool = False) -> None:
     fitted = [fit_fold(loaded, fold, config, folder, resume=resume) for fold in folds]
     if config.bundle.train_on == "all":
         fit_all(loaded, fitted, config, folder, resume=resume)
+    leave_group()
 
 
 def _track_fold(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch.distributed
 
@@ -19,14 +17,12 @@ def count_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-@contextmanager
-def parting() -> Iterator[None]:
-    """Leave the process group, which a fit has joined, once the work within is done.
+def leave_group() -> None:
+    """Leave the process group that the fits have joined, after the last of them; without one nothing happens.
 
-    A process that ends as a member of it is now and then aborted by a thread of Gloo that nobody joined: with its
-    work done and its status that of a crash. Where the work fails the group is left as it is: to leave it might
-    mean to wait for the others, and `torchrun` ends them as soon as this process is gone.
+    A process that ends as a member of its group is now and then aborted by a thread of Gloo that nobody joined: with
+    its work done and the status of a crash. NCCL may wait for all to leave, so whoever has more to do than fits leaves
+    first. Where a fit fails nobody leaves: `torchrun` ends the others as soon as this process is gone.
     """
-    yield
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -42,15 +42,13 @@ def train(
     # Torch and its friends are loaded only now, so that a wrong configuration is told at once.
     from stillwatch.train.pipeline import follow
     from stillwatch.train.pipeline import train as run
-    from stillwatch.train.processes import is_lead, parting
+    from stillwatch.train.processes import is_lead
     from stillwatch.train.tables import print_results
 
     if not is_lead():
-        with parting():
-            follow(config, folder=target, resume=resume)
+        follow(config, folder=target, resume=resume)
         return
-    with parting():
-        outcome = run(config, folder=target, console=Console(stderr=True), resume=resume)
+    outcome = run(config, folder=target, console=Console(stderr=True), resume=resume)
     if as_json:
         click.echo(json.dumps(outcome.results.to_json(), indent=2))
     else:

@@ -50,8 +50,9 @@ def load_stream(bundle: Bundle, scratch: Path) -> StreamDetector:
         print("stream model: the bundle's")
         return StreamDetector.load(bundle.folder)
     from stillwatch.train.streams.exporting import export_network
-    from stillwatch.train.streams.network import StreamNetwork
+    from stillwatch.train.streams.fit import build_network
     from stillwatch.train.streams.sealing import build_model
+    from stillwatch.train.streams.settings import NetworkConfig
 
     print("stream model: random weights of the default shape, for the bundle has none")
     num_attributes, width = len(bundle.manifest.attributes), bundle.manifest.embedding_width
@@ -66,5 +67,5 @@ def load_stream(bundle: Bundle, scratch: Path) -> StreamDetector:
     calibration = StreamCalibration(
         slope=1.0, intercept=0.0, review_logit=1.0, flag_logit=2.0, review_promise=promise, flag_promise=promise
     )
-    export_network(StreamNetwork(), scratch / STREAM_ONNX)
+    export_network(build_network(NetworkConfig()), scratch / STREAM_ONNX)
     return StreamDetector(build_model(projection, calibration, {}), scratch / STREAM_ONNX)

@@ -229,15 +229,15 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("test_fit", {__file__!r})
 toy = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(toy)
-from stillwatch.train.processes import parting
+from stillwatch.train.processes import leave_group
 model = toy.ModelConfig(encoder={str(bert_folder)!r}, max_tokens=64, overlap_tokens=8, freeze_layers=0)
 watcher = toy.Watcher()
 settings = toy.config(epochs=2, evaluations_per_epoch=1)
 folder = Path({str(tmp_path / "fit")!r})
-with parting():
-    fitted = toy.fit(
-        toy.TRAIN, toy.VALIDATION, model=model, config=settings, seed=1, folder=folder, callbacks=[watcher]
-    )
+fitted = toy.fit(
+    toy.TRAIN, toy.VALIDATION, model=model, config=settings, seed=1, folder=folder, callbacks=[watcher]
+)
+leave_group()
 weights = sum(float(p.detach().double().abs().sum()) for p in fitted.model.parameters())
 line = f"{{watcher.steps}} {{len(watcher.evaluated)}} {{fitted.family_auroc:.6f}} {{weights!r}}"
 (Path({str(tmp_path)!r}) / f"rank-{{os.environ['RANK']}}.txt").write_text(line)

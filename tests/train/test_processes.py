@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
-from stillwatch.train.processes import count_processes, is_lead, parting
+from stillwatch.train.processes import count_processes, is_lead, leave_group
 
 
 @pytest.fixture
@@ -17,21 +17,12 @@ def joined(tmp_path: Path) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def test_a_process_leaves_its_group_when_its_work_is_done(joined: None) -> None:
-    with parting():
-        assert distributed.is_initialized()
-    assert not distributed.is_initialized()
-
-
-def test_a_failure_is_told_without_waiting_for_the_others(joined: None) -> None:
-    with pytest.raises(KeyError), parting():
-        raise KeyError
+@pytest.mark.usefixtures("joined")
+def test_a_process_leaves_its_group_once_and_may_say_so_twice() -> None:
     assert distributed.is_initialized()
-
-
-def test_a_process_on_its_own_has_no_group_to_leave() -> None:
-    with parting():
-        pass
+    leave_group()
+    assert not distributed.is_initialized()
+    leave_group()
 
 
 def test_the_first_process_leads(monkeypatch: pytest.MonkeyPatch) -> None:

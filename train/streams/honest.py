@@ -1,9 +1,10 @@
 """Honest users to train on, drawn at random beside the few personas that a rotation knows.
 
-A network that has met five ways to be honest takes a sixth for an operator's: in one rotation the thirty honest
-accounts with the highest logits were all of one persona that it had never met. The draw covers how many templates an
-account sends, whether it keeps one system text, how conversations grow, parameters, times and volume, far beyond the
-personas of the file; it is an assumption about what could be, not a measurement.
+A network that has met seven ways to be honest takes an eighth for an operator's: in one rotation the thirty honest
+accounts with the highest logits were all of one persona that it had never met. The draw mixes freely what the personas
+of the file have in fixed combinations: how many templates an account sends, whether it keeps one system text, how
+conversations grow, parameters, times and volume, the last less than that of the busiest back ends. It is an assumption
+about what could be, not a measurement, and a drawn user may come close to a persona that a rotation holds out.
 """
 
 from __future__ import annotations

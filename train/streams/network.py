@@ -68,8 +68,9 @@ class StreamNetwork(nn.Module):
             num_heads: attention heads.
             dropout: within the layers.
             num_members: whose evidence is averaged: one alone is sure of itself where another is not.
-            num_blind: how many of them never see the slots of the embedding: families to come stand where none stood,
-                and who judges by place alone misses operators that extract with few of their requests.
+            num_blind: how many of them never see the slots of the embedding, where a text stands and how near it is to
+                the account's others: families to come stand where none stood, and who judges by place misses
+                operators that extract with few of their requests.
         """
         super().__init__()
         sight = torch.ones(num_members, WIDTH)

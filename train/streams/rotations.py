@@ -1,6 +1,7 @@
 """One rotation of a stream model: request model, projection, worlds to learn from, network. The table of contents.
 
-Families, personas and named operators that the rotation tests are in none of it. Worlds and network are kept on disk,
+Families, personas and named operators that the rotation tests are in none of it; an honest user or an operator drawn at
+random may come close to one. Worlds and network are kept on disk,
 so that what was made once is not made again.
 """
 
@@ -27,6 +28,8 @@ from stillwatch.train.streams.worlds import draw_personas, make_drawn_campaigns,
 
 _PROJECTED_REQUESTS = 10  # of each account, for the projection
 _TRAIN_SEED, _VALIDATION_SEED = 1, 2
+_WORLD_VERSION = 2
+"""Raised whenever the same settings would make other accounts, so that no kept world is taken for one of today."""
 MEASURED_SEED = 10
 """Worlds that are measured have seeds from here on; see `StreamsConfig.seed`."""
 
@@ -81,7 +84,7 @@ class Workshop:
 
         texts = sorted(pool.fingerprint for pool in self.pools.values())
         config = self.config.model_dump_json(include={"seed", "pool", "request", "world"})
-        key = f"{config}/{self.request.scorer.bundle.version}/{first}/{paraphrased}/{texts}"
+        key = f"{_WORLD_VERSION}/{config}/{self.request.scorer.bundle.version}/{first}/{paraphrased}/{texts}"
         return keep_corpus(self.folder / f"{name}.npz", key, members, run)
 
 

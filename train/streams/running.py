@@ -142,8 +142,8 @@ def visit_rotations(
                 "personas_never_seen": list(holdout.unseen_personas),
                 "request_model": workshop.request.scorer.bundle.version,
                 "request_model_is_held_out": workshop.request.is_held_out,
-                "training_accounts": len(train),
-                "training_accounts_of_drawn_users": sum(name not in holdout.personas["train"] for name in honest),
+                "accounts_of_training_world": len(train),
+                "accounts_of_drawn_users": sum(name not in holdout.personas["train"] for name in honest),
                 "epochs": len(rotation.fitted.epochs),
                 "contents": asdict(workshop.contents.count()),
             }

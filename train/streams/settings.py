@@ -53,12 +53,21 @@ class WorldConfig(Config):
     drawn_manners: Annotated[int, Field(ge=0)] = 20
     """Users drawn at random whose manners every second campaign takes on."""
     campaigns: Annotated[int, Field(ge=4)] = 600
+    """Campaigns of operators drawn at random."""
     most_accounts: Count = 60
     """Accounts of the largest campaign; most have a few."""
     requests: Annotated[int, Field(ge=16)] = 128
     """Requests of an account, from its first."""
     validation_share: Share = 0.25
     """Accounts and campaigns of the validation world, as a share of the above."""
+
+    @model_validator(mode="after")
+    def _draws_both_sides(self) -> WorldConfig:
+        if bool(self.drawn_accounts) != bool(self.drawn_manners):
+            raise ValueError(
+                "drawn_accounts and drawn_manners must both be 0 or both above: or new manners give a side away"
+            )
+        return self
 
 
 class NetworkConfig(Config):
@@ -71,7 +80,8 @@ class NetworkConfig(Config):
     num_members: Annotated[int, Field(ge=1, le=8)] = 3
     """Networks that learn apart and whose evidence is averaged."""
     num_blind: Annotated[int, Field(ge=0, le=8)] = 1
-    """How many of them never see where a text stands among others: new families stand where none stood before."""
+    """How many of them never see where a text stands, nor how near it is to the account's others: new families stand
+    where none stood before."""
     epochs: Count = 8
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
@@ -102,8 +112,8 @@ class NetworkConfig(Config):
     def _fits(self) -> NetworkConfig:
         if self.width % self.num_heads:
             raise ValueError("width must be a multiple of num_heads")
-        if self.num_blind > self.num_members:
-            raise ValueError("num_blind must be at most num_members")
+        if self.num_blind >= self.num_members:
+            raise ValueError("num_blind must be below num_members: set it to 0 for a single network")
         if self.max_steps < WINDOW:
             raise ValueError(f"max_steps must be at least {WINDOW}, what an account's state keeps")
         return self

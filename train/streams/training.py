@@ -1,10 +1,10 @@
 """`stillwatch train-streams`: the stream model that a bundle carries, fitted, calibrated, tracked and sealed.
 
-Its network is that of the first rotation: it learns from two thirds of the families and of the personas, and its
-thresholds come from honest accounts of every persona with texts of the other families. Learning from every family would
-leave none to set them on, and a network flags far more of the honest accounts that are unlike those it learnt from. The
-accounts are simulated all the same, and the bundle's request model may know their families: calibrate on your own
-traffic.
+Its network is that of the first rotation: it learns from two thirds of the families and of the personas and from users
+drawn at random, and its thresholds come from honest accounts of every persona with texts of the other families.
+Learning from every family would leave none to set them on, and a network flags far more of the honest accounts that are
+unlike those it learnt from. The accounts are simulated all the same, and the bundle's request model may know their
+families: calibrate on your own traffic.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Worlds: the accounts that a stream model learns from, is calibrated on and is measured on.
 
 A world has a seed of its own, so no account stands in two. Honest accounts to measure come by their personas' weights.
-To learn from, operators are drawn at random (`operators.py`), named ones are only ever measured; half of the honest
-users are drawn, too (`honest.py`).
+To learn from, operators are drawn at random (`operators.py`), named ones are only ever measured; honest users are drawn
+beside the personas, too (`honest.py`).
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.labels import Label
 from stillwatch.data.streams.personas import load_personas
 from stillwatch.data.streams.pool import Pool
 from stillwatch.train.streams.honest import draw_persona
+from stillwatch.train.streams.settings import NetworkConfig, WorldConfig
 from stillwatch.train.streams.worlds import draw_personas, make_drawn_campaigns, make_drawn_honest
 
 KINDS = ("developer", "pupil", "teacher", "writer")
@@ -17,10 +19,9 @@ def test_the_same_seed_draws_the_same_user_and_another_seed_another() -> None:
     assert draw_persona(KINDS, seed="1/2") != draw_persona(KINDS, seed="1/3")
 
 
-def test_drawn_users_are_honest_and_cover_more_than_the_personas_of_the_file() -> None:
+def test_drawn_users_are_honest_and_mix_what_the_personas_of_the_file_have_in_fixed_combinations() -> None:
     drawn = [draw_persona(KINDS, seed=f"5/{number}") for number in range(300)]
     assert {persona.draws.labels for persona in drawn} == {(Label.BENIGN,)}
-    assert {persona.name for persona in drawn}.isdisjoint(load_personas())
     assert {persona.arrival.process for persona in drawn} == {p.arrival.process for p in load_personas().values()} | {
         "steady"
     }
@@ -28,8 +29,8 @@ def test_drawn_users_are_honest_and_cover_more_than_the_personas_of_the_file() -
     assert max(persona.families[1] for persona in drawn) > 30
     assert all(1 <= persona.families[0] <= persona.families[1] for persona in drawn)
     assert all(0 <= persona.arrival.hours[0] < persona.arrival.hours[1] <= 24 for persona in drawn)
-    for flag in ("pins_system",):
-        assert 0.2 < sum(getattr(persona, flag) for persona in drawn) / len(drawn) < 0.6
+    both = {(persona.pins_system, persona.growth.by_tools, persona.sampling.varies) for persona in drawn}
+    assert len(both) == 8
     assert any(not persona.draws.kinds for persona in drawn)
     assert {kind for persona in drawn for kind in persona.draws.kinds} == set(KINDS)
 
@@ -66,3 +67,17 @@ def test_a_pool_without_honest_texts_is_refused(small_pool: Pool) -> None:
     extraction = small_pool.keep_only([g.family for g in small_pool.groups if g.label is Label.EXTRACTION])
     with pytest.raises(ConfigError, match="benign families"):
         draw_personas(extraction, 2, seed="1")
+
+
+def test_new_manners_on_one_side_alone_are_refused() -> None:
+    """Or the network would learn that whoever is new is honest, or that he is not."""
+    for settings in ({"drawn_accounts": 0}, {"drawn_manners": 0}):
+        with pytest.raises(ValidationError, match="both be 0 or both above"):
+            WorldConfig(**settings)
+    assert WorldConfig(drawn_accounts=0, drawn_manners=0).drawn_accounts == 0
+
+
+def test_a_network_of_blind_members_alone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="num_blind must be below num_members"):
+        NetworkConfig(num_members=1)
+    assert NetworkConfig(num_members=1, num_blind=0).num_members == 1

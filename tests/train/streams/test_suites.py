@@ -110,7 +110,7 @@ def test_a_suite_of_accounts_tells_figures_with_intervals_for_us_and_every_basel
     assert [check["promised"] for check in result["promises"]] == [0.05, 0.1]
     assert set(result["ablations"]) >= {"content", "others", "pace"}
     (rotation,) = result["conditions"]["rotations"]
-    assert rotation["training_accounts_of_drawn_users"] == SMALL["world"]["drawn_accounts"]
+    assert rotation["accounts_of_drawn_users"] == SMALL["world"]["drawn_accounts"]
     assert any("learnt from tested families" in note for note in result["notes"])
     evaluation.print(Console(quiet=True))
 
