@@ -106,6 +106,8 @@ SLOTS: tuple[Slot, ...] = (
 WIDTH = len(SLOTS)
 INDEX = {slot.name: place for place, slot in enumerate(SLOTS)}
 """The place of every slot by its name."""
+GROUPS = {group: [place for place, slot in enumerate(SLOTS) if slot.group is group] for group in Group}
+"""The places of the slots of each group."""
 
 _NUM_FINE = sum(slot.bits == 8 for slot in SLOTS)
 ROW_BYTES = _NUM_FINE + (WIDTH - _NUM_FINE) // 2

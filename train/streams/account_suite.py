@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.data.errors import InputError
-from stillwatch.model.streams.layout import Group
+from stillwatch.model.streams.layout import GROUPS, Group
 from stillwatch.model.streams.verdict import StreamCalibration
 from stillwatch.train.intervals import Interval
 from stillwatch.train.streams.arrays import Floats
@@ -26,7 +26,6 @@ from stillwatch.train.streams.baselines.windows import WindowRates, measure_wind
 from stillwatch.train.streams.conformal import calibrate_threshold, count_needed, take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.evaluation import PURE, PromiseCheck, SystemFigures
-from stillwatch.train.streams.examples import GROUPS
 from stillwatch.train.streams.measured_worlds import MeasuredWorlds
 from stillwatch.train.streams.measures import FlagRate, LeastEvidence, find_flags, measure_alarms, measure_flags
 from stillwatch.train.streams.rotations import Rotation

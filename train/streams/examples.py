@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillwatch.model.streams.layout import INDEX, SLOTS, WIDTH, Group
+from stillwatch.model.streams.layout import GROUPS, INDEX, WIDTH
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.settings import NetworkConfig
 
 _PACE = [INDEX["gap"]]
 _EXTRACTION = INDEX["extraction"]
 _WARM = 16  # requests of a late piece that are read and not judged
-GROUPS = {group: [place for place, slot in enumerate(SLOTS) if slot.group is group] for group in Group}
-"""Places of the slots of each group."""
 
 
 @dataclass(frozen=True, slots=True)

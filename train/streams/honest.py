@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from random import Random
 
+from stillwatch.data.chance import log_uniform
 from stillwatch.data.labels import Label
 from stillwatch.data.streams.habits import GrowthConfig, SamplingConfig
 from stillwatch.data.streams.pace import ArrivalConfig, CountConfig, Process
@@ -34,7 +35,7 @@ def draw_persona(kinds: Sequence[str], *, seed: str) -> Persona:
         seed: the text that all chance comes from; it becomes part of the name.
     """
     chance = Random(f"{seed}/persona")
-    most = round(_log_uniform(chance, 1, _MOST_FAMILIES))
+    most = round(log_uniform(chance, 1, _MOST_FAMILIES))
     any_kind = not kinds or chance.random() < _ANY_KIND_SHARE
     return Persona(
         name=f"drawn-{seed.replace('/', '-')}",
@@ -52,14 +53,14 @@ def draw_persona(kinds: Sequence[str], *, seed: str) -> Persona:
         sampling=_draw_sampling(chance),
         horizon_days=chance.uniform(7, 42),
         arrival=_draw_arrival(chance),
-        count=CountConfig(a_week=_log_uniform(chance, 8, 3000), of_traces=0.0, spread=0.6, most=20_000),
+        count=CountConfig(a_week=log_uniform(chance, 8, 3000), of_traces=0.0, spread=0.6, most=20_000),
     )
 
 
 def _draw_growth(chance: Random) -> GrowthConfig:
     return GrowthConfig(
         share=0.0 if chance.random() < 0.3 else chance.uniform(0.1, 0.95),
-        most=round(_log_uniform(chance, 2, 40)),
+        most=round(log_uniform(chance, 2, 40)),
         within_s=chance.choice((900.0, 1800.0, 7200.0)),
         by_tools=chance.random() < 0.2,
     )
@@ -79,13 +80,9 @@ def _draw_arrival(chance: Random) -> ArrivalConfig:
     weekend = chance.choice((0.0, 0.2, 1.0, 1.0, 1.6))
     return ArrivalConfig(
         process=chance.choices((Process.SESSIONS, Process.PRODUCTION, Process.STEADY), (6, 3, 1))[0],
-        size=_log_uniform(chance, 2, 400),
-        gap_s=None if chance.random() < 0.5 else _log_uniform(chance, 1, 300),
+        size=log_uniform(chance, 2, 400),
+        gap_s=None if chance.random() < 0.5 else log_uniform(chance, 1, 300),
         hours=(begin, min(24.0, begin + chance.uniform(4, 24))),
         weekdays=(1.0,) * 5 + (weekend,) * 2,
-        cv=_log_uniform(chance, 0.3, 2.0),
+        cv=log_uniform(chance, 0.3, 2.0),
     )
-
-
-def _log_uniform(chance: Random, least: float, most: float) -> float:
-    return math.exp(chance.uniform(math.log(least), math.log(most)))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stillwatch.model.streams.layout import INDEX, SLOTS, WIDTH, WINDOW, Group
+from stillwatch.model.streams.layout import GROUPS, INDEX, WIDTH, WINDOW, Group
 
 NETWORK_VERSION = 4
 """Raised whenever the same weights would say something else."""
@@ -39,7 +39,6 @@ OVERT = 0.25
 _REACH = WINDOW - MEMORY + 1  # requests that evidence may come from, the newest included
 _NUMBER, _EXTRACTION = INDEX["number"], INDEX["extraction"]
 _AVERAGED = [_EXTRACTION]  # slots whose mean so far stands beside what the layers say
-_UNSEEN_BY_BLIND = [place for place, slot in enumerate(SLOTS) if slot.group is Group.EMBEDDING]
 _NEVER = -1e4  # added to attention scores that must not count; finite, so that half precision survives it
 
 
@@ -74,7 +73,7 @@ class StreamNetwork(nn.Module):
         """
         super().__init__()
         sight = torch.ones(num_members, WIDTH)
-        sight[num_members - num_blind :, _UNSEEN_BY_BLIND] = 0.0
+        sight[num_members - num_blind :, GROUPS[Group.EMBEDDING]] = 0.0
         self.register_buffer("sight", sight)
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("scale", torch.ones(WIDTH))

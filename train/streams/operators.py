@@ -6,10 +6,10 @@ it is an assumption about what could be, not a measurement.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from random import Random
 
+from stillwatch.data.chance import log_uniform
 from stillwatch.data.labels import TECHNIQUES, Label
 from stillwatch.data.streams.operators import Means, Operator
 from stillwatch.data.streams.pool import Draws
@@ -34,7 +34,7 @@ def draw_operator(named: dict[str, Operator], *, seed: str, num_accounts: int, n
     (means,) = chance.choices(_MEANS, _MEANS_WEIGHTS)
     manners = [named[name] for name in sorted(named)]
     paced, sampled, grown = (chance.choice(manners) for _ in range(3))
-    share = 1.0 if chance.random() < 0.35 else math.exp(chance.uniform(math.log(_LEAST_SHARE), 0.0))
+    share = 1.0 if chance.random() < 0.35 else log_uniform(chance, _LEAST_SHARE, 1)
     few = chance.randint(1, 4)
     return replace(
         manners[0],
@@ -45,9 +45,9 @@ def draw_operator(named: dict[str, Operator], *, seed: str, num_accounts: int, n
         draws=_INJECTED if means is Means.INJECT else _draw_techniques(chance),
         honest=Draws(labels=(Label.BENIGN,)),
         templates=(few, few + chance.randint(0, 12)) if means is not Means.INJECT else (1, 2),
-        rotate_every=round(math.exp(chance.uniform(0.0, math.log(600)))),
+        rotate_every=round(log_uniform(chance, 1, 600)),
         pins_system=chance.random() < 0.4,
-        stored_sessions=round(math.exp(chance.uniform(math.log(20), math.log(5000)))),
+        stored_sessions=round(log_uniform(chance, 20, 5000)),
         growth=grown.growth,
         sampling=sampled.sampling,
         arrival=paced.arrival,

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stillwatch.data.configuration import load_config_file
-from stillwatch.model.streams.layout import Group
+from stillwatch.model.streams.layout import GROUPS, Group
 from stillwatch.train.provenance import describe_provenance
 from stillwatch.train.streams.account_suite import (
     ALONE,
@@ -31,7 +31,6 @@ from stillwatch.train.streams.campaign_suite import ENOUGH, Leak, build_shape, m
 from stillwatch.train.streams.conformal import calibrate_threshold, count_needed, take_maxima
 from stillwatch.train.streams.corpus import StreamCorpus
 from stillwatch.train.streams.evaluation import StreamEvaluation
-from stillwatch.train.streams.examples import GROUPS
 from stillwatch.train.streams.measured_worlds import build_calibration, make_measured_worlds
 from stillwatch.train.streams.measures import find_flags, measure_alarms
 from stillwatch.train.streams.rotations import (

@@ -11,10 +11,10 @@ import torch
 from stillwatch.data.errors import ConfigError
 from stillwatch.data.streams.personas import choose_personas
 from stillwatch.data.streams.pool import Pool
-from stillwatch.model.streams.layout import INDEX, WIDTH, Group
+from stillwatch.model.streams.layout import GROUPS, INDEX, WIDTH, Group
 from stillwatch.train.metrics import auroc
 from stillwatch.train.streams.corpus import StreamCorpus
-from stillwatch.train.streams.examples import GROUPS, iter_batches, make_batch
+from stillwatch.train.streams.examples import iter_batches, make_batch
 from stillwatch.train.streams.fit import Epoch, FittedNetwork, compute_loss, fit_network
 from stillwatch.train.streams.keeping import keep_network
 from stillwatch.train.streams.network import StreamNetwork

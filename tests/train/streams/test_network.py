@@ -9,8 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from stillwatch.model.streams.layout import INDEX, SLOTS, WIDTH, WINDOW, Group
-from stillwatch.train.streams.examples import GROUPS
+from stillwatch.model.streams.layout import GROUPS, INDEX, WIDTH, WINDOW, Group
 from stillwatch.train.streams.network import DOUBT, DOUBT_REQUESTS, MEMORY, OVERT, LastLogit, StreamNetwork
 from stillwatch.train.streams.scoring import score_streams
 from stillwatch.train.streams.settings import NetworkConfig
@@ -109,7 +108,7 @@ def test_a_blind_member_never_sees_where_a_text_stands_among_others() -> None:
     network = StreamNetwork(width=16, num_heads=2, num_members=2, num_blind=1).eval()
     rows = torch.randn(2, 9, WIDTH)
     moved, sent = rows.clone(), rows.clone()
-    moved[..., [place for place, slot in enumerate(SLOTS) if slot.group is Group.EMBEDDING]] += 1.0
+    moved[..., GROUPS[Group.EMBEDDING]] += 1.0
     sent[..., INDEX["repetition"]] += 1.0
     with torch.no_grad():
         sees, blind = network.ask_members(rows) - network.ask_members(moved)
